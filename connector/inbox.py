@@ -1,0 +1,155 @@
+"""What other parts send to this node's sessions: its Redis stream, read in order.
+
+After a moment without Redis it reads on where it was. Where entries were lost (the stream was
+trimmed before it was read, deleted by a sweep, or Redis lost it) the sessions are told
+`session.resync` and compare their numbers with the server's.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import orjson
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from connector.backoff import Backoff
+from connector.registry import Registry
+from connector.session import Session
+from connector.subscriptions import Subscriptions
+from shared import channels, keys, rpc
+
+logger = structlog.get_logger(__name__)
+
+RESYNC = rpc.notification("session.resync", {})
+_BLOCK = 1000  # ms
+_COUNT = 200  # stream entries in one read
+
+Entry = tuple[bytes, dict[bytes, bytes]]
+
+
+class Inbox:
+    """Reads the stream `node:<id>` and acts on it. `close(session, code, why)` closes a session
+    after its accepted calls are answered."""
+
+    def __init__(
+        self,
+        client: Redis,
+        node: str,
+        subscriptions: Subscriptions,
+        registry: Registry,
+        sessions: Callable[[], Iterable[Session]],
+        close: Callable[[Session, int, str], None],
+    ) -> None:
+        self._redis = client
+        self._key = keys.node(node)
+        self._subscriptions = subscriptions
+        self._registry = registry
+        self._sessions = sessions
+        self._close = close
+        self._last = b"0-0"
+        self._read = 0  # stream entries read since the stream began
+        self.lost = False  # set from outside: Redis forgot this node
+
+    async def run(self) -> None:
+        """Reads until cancelled."""
+        backoff = Backoff(0.05, 1.0)
+        while True:
+            try:
+                if self.lost:
+                    await self._start_again()
+                for entry in await self._next():
+                    await self.deliver(entry)
+                backoff.reset()
+            except (RedisError, OSError) as error:
+                logger.warning("inbox_failed", error=str(error))
+                await backoff.pause()
+
+    async def check(self) -> None:
+        """Drops what was read from the stream, and notices entries that were lost unread. The
+        stream counts what was ever added; all of it was read or is there."""
+        read, last = self._read, self._last
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.xtrim(self._key, minid=_after(last), approximate=False)
+            pipe.xinfo_stream(self._key)
+            try:
+                _, info = await pipe.execute()
+            except ResponseError:  # no stream: nothing was ever sent
+                return
+        lost = info["entries-added"] - read - info["length"]
+        if lost > 0:
+            logger.warning("inbox_entries_lost", count=lost)
+            self.lost = True
+
+    async def deliver(self, entry: Entry) -> None:
+        """Acts on one stream entry: writes its frames, carries out its controls."""
+        self._last = entry[0]
+        self._read += 1
+        fields = entry[1]
+        for index, header in enumerate(orjson.loads(fields[b"items"])):
+            frame = fields[b"%d" % index]
+            if "op" in header:
+                await self._control(header, frame)
+            else:
+                self._write(header, frame)
+
+    def _write(self, header: dict[str, Any], frame: bytes) -> None:
+        skip_session, skip_user = header.get("skip_session"), header.get("skip_user")
+        for session in list(self._subscriptions.of_any(header["to"])):
+            if session.sid != skip_session and (skip_user is None or session.uid != skip_user):
+                session.write(frame)
+
+    async def _control(self, header: dict[str, Any], frame: bytes) -> None:
+        sessions = list(self._subscriptions.of(channels.user(header["uid"])))
+        match header["op"]:
+            case "subscribe":
+                for session in sessions:
+                    self._subscriptions.subscribe(session, header["channel"])
+                    if session.left is not None:
+                        session.left.discard(header["channel"])
+                await self._registry.flush()
+            case "unsubscribe":
+                for session in sessions:
+                    self._subscriptions.unsubscribe(session, header["channel"])
+                    if session.left is not None:
+                        session.left.add(header["channel"])
+                self._registry.changed()
+            case "close":
+                device = header.get("device")
+                sessions = [each for each in sessions if device in (None, each.device)]
+        if frame:
+            for session in sessions:
+                session.write(frame)
+        if header["op"] == "close":
+            for session in sessions:
+                self._close(session, header["code"], header["why"])
+
+    async def _next(self) -> list[Entry]:
+        found: Any = await self._redis.xread({self._key: self._last}, count=_COUNT, block=_BLOCK)
+        if not found:
+            return []
+        # RESP2 gives a list of (stream, entries), RESP3 a map of stream to [entries].
+        listed = isinstance(found, list)
+        entries: list[Entry] = found[0][1] if listed else found[self._key.encode()][0]
+        return entries
+
+    async def _start_again(self) -> None:
+        """Redis lost this node, or entries for it: a new stream, all channels told again, and every
+        session told that it may have missed something."""
+        await self._redis.delete(self._key)
+        self._last, self._read, self.lost = b"0-0", 0, False
+        self._registry.tell_all_again()
+        await self._registry.flush()
+        sessions = list(self._sessions())
+        logger.warning("node_resync", sessions=len(sessions))
+        for session in sessions:
+            if session.opened:
+                session.write(RESYNC)
+            await asyncio.sleep(0)
+
+
+def _after(stream_id: bytes) -> str:
+    """The smallest id above this one."""
+    milliseconds, number = stream_id.decode().split("-")
+    return f"{milliseconds}-{int(number) + 1}"

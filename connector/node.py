@@ -1,0 +1,92 @@
+"""This connector as a node among others: its heartbeat, and sweeping those that died.
+
+A node is its random id; a restarted connector is a new node. The heartbeat writes a new value each
+time and looks at the old one: where that is not what this node wrote last, Redis lost it or went
+back in time (or the node slept so long that others swept it), and everything is told again.
+
+A sweep ends by deleting the dead node's heartbeat, so a node that wakes up in the middle of it
+notices at its next beat, even if it had told its channels again before.
+"""
+
+import asyncio
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from connector.inbox import Inbox
+from shared import keys
+
+logger = structlog.get_logger(__name__)
+
+_CHUNK = 2000  # channels in one pipeline
+_SWEEP_LEASE = 30  # seconds
+
+
+class Node:
+    def __init__(
+        self, client: Redis, node: str, inbox: Inbox, *, ttl: float, interval: float
+    ) -> None:
+        self._redis = client
+        self._node = node
+        self._inbox = inbox
+        self._ttl = ttl
+        self._interval = interval
+        self._beats = 0
+
+    async def run(self) -> None:
+        """Beats, trims and sweeps until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(self._ttl):
+                    await self.beat()
+                    await self._inbox.check()
+                    await self._sweep_dead()
+            except (RedisError, OSError, TimeoutError) as error:
+                logger.warning("heartbeat_failed", error=str(error) or type(error).__name__)
+            await asyncio.sleep(self._interval)
+
+    async def beat(self) -> None:
+        """Says that this node lives, and notices when Redis thinks otherwise."""
+        before, self._beats = self._beats, self._beats + 1
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.set(keys.node_alive(self._node), self._beats, px=int(self._ttl * 1000), get=True)
+            pipe.sadd(keys.NODES, self._node)
+            found, _ = await pipe.execute()
+        if before and found != b"%d" % before:
+            logger.warning("heartbeat_lost", node=self._node)
+            self._inbox.lost = True
+
+    async def leave(self) -> None:
+        """This node ends: nothing of it stays in Redis."""
+        await self._sweep(self._node)
+
+    async def _sweep_dead(self) -> None:
+        nodes = [_text(node) for node in await self._redis.smembers(keys.NODES)]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for node in nodes:
+                pipe.exists(keys.node_alive(node))
+            alive = await pipe.execute()
+        for node, lives in zip(nodes, alive, strict=True):
+            if not lives and await self._redis.set(
+                keys.node_sweep(node), self._node, nx=True, ex=_SWEEP_LEASE
+            ):
+                logger.warning("node_swept", node=node)
+                await self._sweep(node)
+
+    async def _sweep(self, node: str) -> None:
+        channels = list(await self._redis.smembers(keys.node_channels(node)))
+        for start in range(0, len(channels), _CHUNK):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for channel in channels[start : start + _CHUNK]:
+                    pipe.srem(keys.channel(_text(channel)), node)
+                await pipe.execute()
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.delete(keys.node(node), keys.node_channels(node))
+            pipe.srem(keys.NODES, node)
+            pipe.delete(keys.node_alive(node), keys.node_sweep(node))
+            await pipe.execute()
+
+
+def _text(member: bytes | str) -> str:
+    return member.decode() if isinstance(member, bytes) else member

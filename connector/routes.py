@@ -1,0 +1,118 @@
+"""Which function owns which method, from the functions' own annotations.
+
+A function names its methods in the annotation `stonechat.methods`, those that need no signing in
+also in `stonechat.public`, and may set `stonechat.lanes`. The gateway is asked every few seconds;
+the last good map stays while it does not answer. A static file of the same shape (a JSON object of
+function → annotations) may take the gateway's place.
+
+Where two functions name the same method, the one that had it keeps it, else the first by name.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+import structlog
+
+logger = structlog.get_logger(__name__)
+
+TOPIC = "stonechat"
+RESERVED = "session."  # methods of the connector itself; functions answer some of them to it alone
+CHANNELS = "session.channels"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    function: str
+    public: bool
+    lanes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """The methods clients may call, and the functions that give a session its channels."""
+
+    methods: dict[str, Route] = field(default_factory=dict)
+    channel_functions: tuple[str, ...] = ()
+
+
+def build(functions: Mapping[str, Mapping[str, str]], before: Routes) -> Routes:
+    """The routes that functions' annotations make."""
+    methods: dict[str, Route] = {}
+    channel_functions = []
+    for function, annotations in sorted(functions.items()):
+        if TOPIC not in annotations.get("topic", "").split(","):
+            continue
+        public = _names(annotations, "stonechat.public")
+        lanes = annotations.get("stonechat.lanes", "")
+        for name in _names(annotations, "stonechat.methods"):
+            route = Route(function, name in public, int(lanes) if lanes.isdigit() else None)
+            if name == CHANNELS:
+                channel_functions.append(function)
+            elif name.startswith(RESERVED):
+                logger.warning("route_reserved", method=name, function=function)
+            elif name not in methods:
+                methods[name] = route
+            else:
+                owner = before.methods.get(name)
+                keeps = owner is not None and owner.function == function
+                logger.warning(
+                    "route_claimed_twice",
+                    method=name,
+                    functions=[methods[name].function, function],
+                )
+                if keeps:
+                    methods[name] = route
+    return Routes(methods, tuple(channel_functions))
+
+
+def _names(annotations: Mapping[str, str], key: str) -> list[str]:
+    return [name.strip() for name in annotations.get(key, "").split(",") if name.strip()]
+
+
+class RouteSource:
+    """Keeps `routes` current. `loaded` is set once there is a map."""
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        gateway_url: str,
+        credentials: aiohttp.BasicAuth | None,
+        static: Path | None,
+        interval: float,
+    ) -> None:
+        self.routes = Routes()
+        self.loaded = asyncio.Event()
+        self._http = http
+        self._url = gateway_url.rstrip("/") + "/system/functions"
+        self._credentials = credentials
+        self._static = static
+        self._interval = interval
+
+    async def run(self) -> None:
+        """Refreshes until cancelled."""
+        while True:
+            try:
+                found = build(await self._fetch(), self.routes)
+                if found != self.routes:
+                    logger.info("routes_changed", methods=sorted(found.methods))
+                self.routes = found
+                self.loaded.set()
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError, TypeError) as error:
+                logger.warning("routes_kept", error=str(error) or type(error).__name__)
+            await asyncio.sleep(self._interval if self.loaded.is_set() else 0.2)
+
+    async def _fetch(self) -> dict[str, dict[str, str]]:
+        if self._static is not None:
+            found: dict[str, dict[str, str]] = orjson.loads(self._static.read_bytes())
+            return found
+        async with self._http.get(
+            self._url, auth=self._credentials, timeout=aiohttp.ClientTimeout(total=5)
+        ) as response:
+            response.raise_for_status()
+            functions: list[dict[str, Any]] = orjson.loads(await response.read())
+        return {each["name"]: each.get("annotations") or {} for each in functions}

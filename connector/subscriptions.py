@@ -1,0 +1,60 @@
+"""Which local sessions listen to which channel. Plain state: no socket, no Redis."""
+
+from collections.abc import Iterator
+
+from connector.session import Session
+
+
+class Subscriptions:
+    """Channels with at least one session. `dirty` collects those that gained their first or lost
+    their last one, for the registry to tell Redis."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, set[Session]] = {}
+        self.dirty: set[str] = set()
+
+    def __contains__(self, channel: str) -> bool:
+        return channel in self._sessions
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sessions)
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def subscribe(self, session: Session, channel: str) -> None:
+        sessions = self._sessions.get(channel)
+        if sessions is None:
+            self._sessions[channel] = {session}
+            self.dirty.add(channel)
+        else:
+            sessions.add(session)
+        session.channels.add(channel)
+
+    def unsubscribe(self, session: Session, channel: str) -> None:
+        session.channels.discard(channel)
+        sessions = self._sessions.get(channel)
+        if sessions is None:
+            return
+        sessions.discard(session)
+        if not sessions:
+            del self._sessions[channel]
+            self.dirty.add(channel)
+
+    def drop(self, session: Session) -> None:
+        """The session is gone from all its channels."""
+        for channel in list(session.channels):
+            self.unsubscribe(session, channel)
+
+    def of(self, channel: str) -> set[Session]:
+        """The sessions on a channel. Not to be changed, nor kept."""
+        return self._sessions.get(channel, _NONE)
+
+    def of_any(self, channels: list[str]) -> set[Session]:
+        """The sessions on at least one of the channels, each once."""
+        if len(channels) == 1:
+            return self.of(channels[0])
+        return set().union(*(self.of(channel) for channel in channels))
+
+
+_NONE: set[Session] = set()

@@ -1,0 +1,1 @@
+"""One folder a function; each is deployed alone. They import `shared` and never each other."""

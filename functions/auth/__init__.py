@@ -1,0 +1,1 @@
+"""Accounts and tokens: `auth.register`, `auth.login`, `auth.refresh`, `auth.logout`."""

@@ -1,0 +1,1 @@
+"""`message.send`: the hot path, in batches."""

@@ -1,0 +1,1 @@
+"""What a client reads to be up to date: `message.history`, `conversation.*`."""

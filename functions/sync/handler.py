@@ -1,0 +1,142 @@
+"""Reading: histories, lists of conversations, and how far a person has read."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from shared import channels, conversation, rpc
+from shared.bus import Delivery, bus
+from shared.call import Call
+from shared.collections import Document
+from shared.entry import shown
+from shared.errors import CallError, invalid_params
+from shared.function import Function
+from shared.history import History
+from shared.log import log
+from shared.params import Conv, Params, Seq
+from shared.settings import settings
+from shared.states import states
+from shared.tails import Tail
+
+sync = Function("sync")
+
+
+class ReadHistory(Params):
+    conv: Conv
+    after: Seq | None = None
+    before: Seq | None = None
+    limit: int = Field(50, ge=1)
+
+    @model_validator(mode="after")
+    def _one_direction(self) -> "ReadHistory":
+        if self.after is not None and self.before is not None:
+            raise ValueError("give either after or before")
+        return self
+
+
+class ListConversations(Params):
+    changed_since: int | None = Field(None, ge=0)
+
+
+class Read(Params):
+    conv: Conv
+    seq: Seq
+
+
+@sync.method("message.history")
+def read_history(call: Call[ReadHistory]) -> dict[str, Any]:
+    """`entries`, ascending and without a hole: those that follow `after`, those that precede
+    `before`, or the last ones; `last_seq` of the conversation; `more`, whether it goes on in that
+    direction. A short answer with `more` stopped before an entry that may still appear. Refuses
+    with `not_a_member`."""
+    params, config = call.params, settings()
+    call.require_member(params.conv)
+    if params.limit > config.history_limit:
+        raise invalid_params(["limit"], f"at most {config.history_limit}", "less_than_equal")
+    if params.after is not None:
+        page = history().after(params.conv, params.after, params.limit)
+    elif params.before is not None:
+        page = history().before(params.conv, params.before, params.limit)
+    else:
+        page = history().latest(params.conv, params.limit)
+    return {
+        "entries": [shown(each, call.uid, log().content) for each in page.entries],
+        "last_seq": page.last_seq,
+        "more": page.more,
+    }
+
+
+@sync.method("conversation.list")
+def list_conversations(call: Call[ListConversations]) -> dict[str, Any]:
+    """The caller's `conversations`, the last changed first; with `changed_since` those that changed
+    at that time or later. `now` is what to pass next time: no change between is missed."""
+    uid = call.uid
+    now, changes, known_since = states().changes(uid)
+    known = states().of(uid)
+    convs = list(dict.fromkeys([*known, conversation.inbox(uid)]))
+    listed = []
+    for conv, tail in log().tails.read(convs).items():
+        state = known.get(conv, {})
+        changed = max(tail.changed, changes.get(conv, known_since if state else 0))
+        if tail.seq and changed >= (call.params.changed_since or 0):
+            listed.append(_listed(uid, conv, tail, state, changed))
+    listed.sort(key=lambda each: -int(each["changed_at"]))
+    return {"conversations": listed, "now": now}
+
+
+@sync.batch("conversation.read")
+def read_conversations(calls: Sequence[Call[Read]]) -> list[Any]:
+    """Everything up to `seq` was read; a lower mark than before changes nothing. The caller's other
+    devices, and the other person of a direct conversation, get a `read` signal. Refuses with
+    `not_a_member`, and `invalid_params` beyond the last entry."""
+    answers: list[Any] = [{} for _ in calls]
+    last = log().tails.read(list({call.params.conv for call in calls}))
+    accepted: list[Call[Read]] = []
+    for index, call in enumerate(calls):
+        try:
+            call.require_member(call.params.conv)
+            if call.params.seq > last[call.params.conv].seq:
+                raise invalid_params(["seq"], "beyond the last entry", "less_than_equal")
+            accepted.append(call)
+        except CallError as refusal:
+            answers[index] = refusal
+    if accepted:
+        states().read((call.uid, call.params.conv, call.params.seq) for call in accepted)
+        bus().publish([_read_signal(call) for call in accepted])
+    return answers
+
+
+def _listed(uid: str, conv: str, tail: Tail, state: Document, changed: int) -> dict[str, Any]:
+    read_seq = state.get("read_seq", 0)
+    listed = {
+        "conv": conv,
+        "last_seq": tail.seq,
+        "read_seq": read_seq,
+        "unread": tail.seq - read_seq,
+        "pinned": state.get("pinned", False),
+        "muted": state.get("muted", False),
+        "changed_at": changed,
+    }
+    if tail.entry is not None:
+        listed["last_entry"] = shown(tail.entry, uid, log().content)
+    return listed
+
+
+def _read_signal(call: Call[Read]) -> Delivery:
+    params, uid = call.params, call.uid
+    place = conversation.parse(params.conv)
+    told = place.ids if place is not None and place.kind == "d" else (uid,)
+    frame = rpc.notification("read", {"conv": params.conv, "uid": uid, "seq": params.seq})
+    to = tuple(dict.fromkeys(channels.user(each) for each in told))
+    return Delivery(to, frame, skip_session=call.caller.session)
+
+
+@cache
+def history() -> History:
+    return History(log(), settings().hole_age)
+
+
+handle = sync.handle
+ready = sync.ready

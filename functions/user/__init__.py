@@ -1,0 +1,1 @@
+"""Profiles: `user.get`, `user.update`, `user.search`."""

@@ -1,0 +1,80 @@
+"""Profiles: who somebody is, for anyone who is signed in."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from shared.call import Call
+from shared.collections import USERS, Document
+from shared.errors import CallError, Reason
+from shared.function import Function
+from shared.params import Cid, Id, Params
+from shared.stores import database
+
+user = Function("user")
+
+SHOWN = ("username", "name", "avatar", "about", "ext")
+SEARCH_RESULTS = 20
+
+
+class Get(Params):
+    uids: list[Id] = Field(min_length=1, max_length=200)
+
+
+class Update(Params):
+    cid: Cid
+    name: str | None = Field(None, min_length=1, max_length=64)
+    avatar: str | None = Field(None, max_length=500)
+    about: str | None = Field(None, max_length=500)
+    ext: dict[str, Annotated[str, StringConstraints(max_length=500)]] | None = Field(
+        None, max_length=20
+    )
+    friend_policy: Literal["approve", "open", "nobody"] | None = None
+
+
+class Search(Params):
+    q: str = Field(min_length=1, max_length=32, pattern=r"^[a-z0-9_.-]+$")
+
+
+@user.method("user.get")
+def get(call: Call[Get]) -> dict[str, Any]:
+    """`users`, in the order of `uids`; uids of nobody are left out."""
+    wanted = list(dict.fromkeys(call.params.uids))
+    found = {each["_id"]: each for each in database()[USERS].find({"_id": {"$in": wanted}})}
+    return {"users": [_profile(found[uid]) for uid in wanted if uid in found]}
+
+
+@user.method("user.update")
+def update(call: Call[Update]) -> dict[str, Any]:
+    """Changes what is given, and returns the user. An empty avatar or about removes it."""
+    given = call.params.model_dump(exclude_none=True, exclude={"cid"})
+    changed = {name: value for name, value in given.items() if value != ""}
+    removed = {name: "" for name, value in given.items() if value == ""}
+    change: Document = {}
+    if changed:
+        change["$set"] = changed
+    if removed:
+        change["$unset"] = removed
+    if change:
+        database()[USERS].update_one({"_id": call.uid}, change)
+    found = database()[USERS].find_one({"_id": call.uid})
+    if found is None:
+        raise CallError(Reason.NOT_FOUND)
+    return {**_profile(found), "friend_policy": found.get("friend_policy", "approve")}
+
+
+@user.method("user.search")
+def search(call: Call[Search]) -> dict[str, Any]:
+    """`users` whose username begins with `q`, at most 20, by username."""
+    prefix = call.params.q
+    found = database()[USERS].find({"username": {"$gte": prefix, "$lt": prefix + "\x7f"}})
+    nearest = found.sort("username", 1).limit(SEARCH_RESULTS)
+    return {"users": [_profile(each) for each in nearest]}
+
+
+def _profile(document: Document) -> dict[str, Any]:
+    return {"uid": document["_id"]} | {name: document[name] for name in SHOWN if name in document}
+
+
+handle = user.handle
+ready = user.ready

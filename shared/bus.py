@@ -1,0 +1,150 @@
+"""The bus: from a channel's name to the connector nodes that have listeners on it.
+
+A publish is two round trips, whatever the number of members: one pipeline asks which nodes have
+subscribers of the channels, one adds a single stream entry for each such node. An entry of a
+node's stream has a field `items`, a JSON list of headers, and a field `0`, `1`, … for each
+frame, bytes to write as they are. A header is one of
+
+    {"to": [channel, …], "skip_session": sid?, "skip_user": uid?}        deliver the frame
+    {"op": "subscribe" | "unsubscribe", "uid": uid, "channel": name}     change a user's channels
+    {"op": "close", "uid": uid, "device": did?, "code": n, "why": text}  close a user's sessions
+
+A control's frame, where it has one, is written to the sessions it changed, after the change.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import orjson
+import redis
+from redis.client import Pipeline
+
+from shared import channels, keys
+from shared.settings import settings
+from shared.stores import redis_client
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A frame for every session on any of the channels, once, but for the ones to skip."""
+
+    to: tuple[str, ...]
+    frame: bytes
+    skip_session: str | None = None
+    skip_user: str | None = None
+
+    def header(self) -> dict[str, Any]:
+        header: dict[str, Any] = {"to": self.to}
+        if self.skip_session is not None:
+            header["skip_session"] = self.skip_session
+        if self.skip_user is not None:
+            header["skip_user"] = self.skip_user
+        return header
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """All sessions of a user join or leave a channel; then `frame` is written to them."""
+
+    op: Literal["subscribe", "unsubscribe"]
+    uid: str
+    channel: str
+    frame: bytes = b""
+
+    @property
+    def to(self) -> tuple[str, ...]:
+        return (channels.user(self.uid),)
+
+    def header(self) -> dict[str, Any]:
+        return {"op": self.op, "uid": self.uid, "channel": self.channel}
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """A user's sessions (of one device, where given) are closed, accepted calls answered first."""
+
+    uid: str
+    code: int
+    why: str
+    device: str | None = None
+    frame: bytes = b""
+
+    @property
+    def to(self) -> tuple[str, ...]:
+        return (channels.user(self.uid),)
+
+    def header(self) -> dict[str, Any]:
+        header = {"op": "close", "uid": self.uid, "code": self.code, "why": self.why}
+        if self.device is not None:
+            header["device"] = self.device
+        return header
+
+
+Item = Delivery | Membership | Close
+
+
+class Bus:
+    """Publishes to channels. Safe under threads."""
+
+    def __init__(self, client: redis.Redis, stream_length: int, entry_limit: int) -> None:
+        self._redis = client
+        self._stream_length = stream_length
+        self._entry_limit = entry_limit
+
+    def publish(self, items: Sequence[Item]) -> None:
+        """Puts the items, in order, into the stream of every node with listeners."""
+        routed = self.route(items)
+        if routed:
+            with self._redis.pipeline(transaction=False) as pipe:
+                self.enqueue(pipe, routed)
+                pipe.execute()
+
+    def route(self, items: Sequence[Item]) -> dict[str, list[Item]]:
+        """The items of each node that has listeners, in order. One round trip."""
+        names = list(dict.fromkeys(name for item in items for name in item.to))
+        if not names:
+            return {}
+        with self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.smembers(keys.channel(name))
+            nodes = dict(zip(names, pipe.execute(), strict=True))
+        routed: dict[str, list[Item]] = {}
+        for item in items:
+            for node in {node for name in item.to for node in nodes[name]}:
+                routed.setdefault(node.decode(), []).append(item)
+        return routed
+
+    def enqueue(self, pipe: Pipeline, routed: dict[str, list[Item]]) -> None:
+        """Adds what `route` found to a pipeline: no round trip of its own."""
+        for node, items in routed.items():
+            for part in self._parts(items):
+                pipe.xadd(
+                    keys.node(node), _fields(part), maxlen=self._stream_length, approximate=True
+                )
+
+    def _parts(self, items: Iterable[Item]) -> Iterable[list[Item]]:
+        part: list[Item] = []
+        size = 0
+        for item in items:
+            if part and size + len(item.frame) > self._entry_limit:
+                yield part
+                part, size = [], 0
+            part.append(item)
+            size += len(item.frame)
+        yield part
+
+
+def _fields(items: Sequence[Item]) -> dict[Any, Any]:
+    fields: dict[Any, Any] = {b"items": orjson.dumps([item.header() for item in items])}
+    for index, item in enumerate(items):
+        fields[b"%d" % index] = item.frame
+    return fields
+
+
+@cache
+def bus() -> Bus:
+    """This process's bus, on the Redis of its settings."""
+    config = settings()
+    return Bus(redis_client(), config.node_stream_length, config.bus_entry_limit)

@@ -1,0 +1,78 @@
+"""One call of a method, as the method sees it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from shared.bus import Item, bus
+from shared.conversation import Conversation
+from shared.entry import Draft, Entry
+from shared.errors import CallError, Reason
+from shared.ids import derived_id, new_id
+from shared.log import log
+from shared.membership import require_member
+
+P = TypeVar("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, as the door found out. `uid` is None for someone not signed in; `session` is
+    None for a call over HTTP."""
+
+    uid: str | None = None
+    device: str | None = None
+    session: str | None = None
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Call(Generic[P]):
+    """A call with validated params. Methods raise `CallError` to refuse it."""
+
+    method: str
+    params: P
+    caller: Caller
+    cid: str | None = None
+    _appended: int = field(default=0, init=False)
+
+    @property
+    def uid(self) -> str:
+        """Who calls. Raises `unauthenticated` in a public method called without signing in."""
+        if self.caller.uid is None:
+            raise CallError(Reason.UNAUTHENTICATED)
+        return self.caller.uid
+
+    def require_member(self, conv: str) -> Conversation:
+        """The conversation, if the caller belongs to it. Raises `not_a_member`."""
+        return require_member(self.uid, conv)
+
+    def append(
+        self, conv: str, type: str, body: dict[str, Any], *, ref: int | None = None
+    ) -> Entry:
+        """Appends an entry to a conversation's log and announces it to the members. Repeating the
+        call with its `cid` gives the same entry. Raises `unavailable` (safe to repeat)."""
+        command = self.method if not self._appended else f"{self.method}#{self._appended}"
+        self._appended += 1
+        draft = Draft(
+            conv=conv,
+            sender=self.uid,
+            command=command,
+            cid=self.cid or new_id(),
+            type=type,
+            body=body,
+            ref=ref,
+            session=self.caller.session,
+        )
+        outcome = log().append([draft])[0]
+        if isinstance(outcome, CallError):
+            raise outcome
+        return outcome
+
+    def publish(self, items: Sequence[Item]) -> None:
+        """Signals: told to whoever listens now, and never stored."""
+        bus().publish(items)
+
+    def derived_id(self, *parts: str) -> str:
+        """The id that this command always gives: what it makes is made once."""
+        return derived_id(self.uid, self.method, self.cid or new_id(), *parts)

@@ -1,0 +1,20 @@
+"""Channels that more than one part names. A function may make up others of its own."""
+
+from shared.conversation import Conversation
+
+
+def user(uid: str) -> str:
+    """All sessions of a person, on every device."""
+    return f"user:{uid}"
+
+
+def group(gid: str) -> str:
+    """All sessions of a group's members."""
+    return f"group:{gid}"
+
+
+def listeners(conversation: Conversation) -> tuple[str, ...]:
+    """The channels that a conversation's entries go to."""
+    if conversation.kind == "g":
+        return (group(conversation.ids[0]),)
+    return tuple(dict.fromkeys(user(uid) for uid in conversation.ids))

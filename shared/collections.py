@@ -1,0 +1,39 @@
+"""Every MongoDB collection and its indexes, declared once and made at start-up.
+
+| collection | one document is | `_id` |
+|---|---|---|
+| `users` | a person's public profile | uid |
+| `credentials` | a password's hash | uid |
+| `devices` | one sign-in, until it is signed out | did |
+| `messages` | one entry of a log | `conv sender command cid` (see `log`) |
+| `conversations` | one person's state in one log | `uid conv` |
+| `commands` | the first result of a changing call | `uid method cid` |
+"""
+
+from typing import Any
+
+from pymongo import ASCENDING, IndexModel
+from pymongo.database import Database
+
+Document = dict[str, Any]
+
+USERS = "users"
+CREDENTIALS = "credentials"
+DEVICES = "devices"
+MESSAGES = "messages"
+CONVERSATIONS = "conversations"
+COMMANDS = "commands"
+
+INDEXES: dict[str, list[IndexModel]] = {
+    USERS: [IndexModel([("username", ASCENDING)], unique=True, name="username")],
+    DEVICES: [IndexModel([("uid", ASCENDING)], name="uid")],
+    MESSAGES: [IndexModel([("conv", ASCENDING), ("seq", ASCENDING)], unique=True, name="conv_seq")],
+    CONVERSATIONS: [IndexModel([("uid", ASCENDING)], name="uid")],
+    COMMANDS: [IndexModel([("expires", ASCENDING)], expireAfterSeconds=0, name="expires")],
+}
+
+
+def create_indexes(database: Database[Document]) -> None:
+    """Makes every index that is not there yet. Safe to repeat and to run side by side."""
+    for name, indexes in INDEXES.items():
+        database[name].create_indexes(indexes)

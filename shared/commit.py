@@ -1,0 +1,173 @@
+"""One commit: a batch of drafts becomes entries.
+
+    number the drafts → insert in order → sort out what was refused → again, until all are placed
+
+The insert is ordered and stops at the first refusal, so entries of one conversation never overtake
+each other. What was refused is either a repetition (its command is stored: the first entry is the
+answer, and the number is used for the next draft) or a collision (its number is stored: the counter
+was lost or stale, so it is raised to what is stored and all drafts behind take new numbers).
+"""
+
+import time
+from collections.abc import Sequence
+
+import pymongo
+import redis
+import structlog
+from pymongo.errors import ConnectionFailure, PyMongoError
+
+from shared.announcer import Announcement
+from shared.collections import Document
+from shared.content import Keyring
+from shared.entry import Draft, Entry, public, shown, stored, void
+from shared.errors import CallError, Reason
+from shared.sequencer import Sequencer
+from shared.storage import Storage
+
+_PAUSE = 0.05  # seconds, doubled with each retry of a store that does not answer
+
+logger = structlog.get_logger(__name__)
+
+Outcome = Entry | CallError
+
+
+class Commit:
+    """The drafts of one batch on their way into storage. Used once, by one thread."""
+
+    def __init__(
+        self, drafts: Sequence[Draft], storage: Storage, sequencer: Sequencer, content: Keyring
+    ) -> None:
+        self._drafts = drafts
+        self._storage = storage
+        self._sequencer = sequencer
+        self._content = content
+        self._waiting: dict[str, Draft] = {}
+        for draft in drafts:
+            self._waiting.setdefault(draft.key, draft)
+        self._free: dict[str, list[int]] = {}  # numbers taken and not used yet, ascending
+        self._placed: dict[str, Document] = {}
+        self._voids: list[Document] = []
+
+    def store(self, attempts: int, timeout: float) -> None:
+        """Places every draft, or those it can within `attempts` inserts and `timeout` seconds.
+        Raises what the driver raises where not even the state of a failed insert can be read."""
+        with pymongo.timeout(timeout):
+            self._place_all(attempts)
+        self._return_numbers()
+
+    def outcomes(self) -> list[Outcome]:
+        """What became of each draft, in the order they were given."""
+        seen: set[str] = set()
+        outcomes: list[Outcome] = []
+        for draft in self._drafts:
+            document = self._placed.get(draft.key)
+            if document is None:
+                outcomes.append(CallError(Reason.UNAVAILABLE, retry_after=1))
+                continue
+            fresh = document["id"] == draft.id and draft.key not in seen
+            seen.add(draft.key)
+            outcomes.append(
+                Entry(draft.conv, document["seq"], document["id"], document["ts"], fresh)
+            )
+        return outcomes
+
+    def repeated(self) -> list[Document]:
+        """The placed documents that an earlier append made."""
+        ids = {draft.key: draft.id for draft in reversed(self._drafts)}
+        return [found for key, found in self._placed.items() if found["id"] != ids[key]]
+
+    def announcements(self, repeated: Sequence[Document]) -> list[Announcement]:
+        """For all that this commit stored and the given repeated documents, by number."""
+        items = [
+            Announcement(document, public(draft, document), draft.session)
+            for draft in self._drafts
+            if (document := self._placed.get(draft.key)) and document["id"] == draft.id
+        ]
+        others = [*self._voids, *repeated]
+        items += [
+            Announcement(document, shown(document, None, self._content)) for document in others
+        ]
+        return sorted(items, key=lambda item: int(item.document["seq"])) if others else items
+
+    def _place_all(self, attempts: int) -> None:
+        for attempt in range(attempts):
+            self._number()
+            documents = self._documents()
+            try:
+                refused = self._storage.insert(documents)
+                if refused is None:
+                    self._place(documents)
+                else:
+                    self._sort_out(documents, refused)
+            except ConnectionFailure as failure:
+                if attempt == attempts - 1:
+                    raise
+                logger.warning("insert_interrupted", error=str(failure), attempt=attempt)
+                time.sleep(_PAUSE * 2**attempt)
+                self._sort_out(documents, None)
+            if not self._waiting:
+                break
+
+    def _number(self) -> None:
+        """Takes the numbers that are missing for the drafts that wait."""
+        wanted: dict[str, int] = {}
+        for draft in self._waiting.values():
+            wanted[draft.conv] = wanted.get(draft.conv, 0) + 1
+        counts = {
+            conv: count - len(self._free.get(conv, ()))
+            for conv, count in wanted.items()
+            if count > len(self._free.get(conv, ()))
+        }
+        for conv, last in self._sequencer.take(counts).items():
+            run = range(last - counts[conv] + 1, last + 1)
+            self._free.setdefault(conv, []).extend(run)
+
+    def _documents(self) -> list[Document]:
+        now = time.time_ns() // 1_000_000
+        return [
+            stored(draft, self._free[draft.conv].pop(0), now, self._content)
+            for draft in self._waiting.values()
+        ]
+
+    def _place(self, documents: Sequence[Document]) -> None:
+        for document in documents:
+            self._placed[document["_id"]] = document
+            del self._waiting[document["_id"]]
+
+    def _sort_out(self, documents: Sequence[Document], refused: int | None) -> None:
+        """After an insert that failed: what is stored is placed, the rest waits again."""
+        found = self._storage.by_key([document["_id"] for document in documents])
+        for document in documents:
+            first = found.get(document["_id"])
+            if first is not None:
+                self._place([first])
+            if first is None or first["seq"] != document["seq"]:
+                self._free[document["conv"]].append(document["seq"])
+        for numbers in self._free.values():
+            numbers.sort()
+        if refused is not None and documents[refused]["_id"] not in found:
+            conv, seq = documents[refused]["conv"], documents[refused]["seq"]
+            self._free[conv].clear()
+            self._sequencer.raise_to({conv: self._storage.highest(conv, at_least=seq)})
+
+    def _return_numbers(self) -> None:
+        """Numbers that nobody needs go back to the counter, or are closed at once. Where that
+        fails, readers close them later."""
+        for conv, numbers in self._free.items():
+            try:
+                if numbers and not self._give_back(conv, numbers):
+                    now = time.time_ns() // 1_000_000
+                    self._voids += fill(self._storage, conv, numbers, now)
+            except (redis.RedisError, PyMongoError) as failure:
+                logger.warning("holes_left", conv=conv, seqs=numbers, error=str(failure))
+
+    def _give_back(self, conv: str, numbers: list[int]) -> bool:
+        dense = numbers[-1] - numbers[0] == len(numbers) - 1
+        return dense and self._sequencer.give_back(conv, numbers[-1], numbers[0] - 1)
+
+
+def fill(storage: Storage, conv: str, seqs: Sequence[int], now: int) -> list[Document]:
+    """Closes holes for good with voids, and returns those it made. Where a slow writer comes
+    first, its entry stands."""
+    voids = [void(conv, seq, now) for seq in seqs]
+    return [document for document in voids if storage.insert([document]) is None]

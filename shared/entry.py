@@ -1,0 +1,120 @@
+"""Entries: what a log is made of, from draft to stored document to what a client is shown."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from shared.collections import Document
+from shared.content import Keyring
+from shared.ids import new_id
+
+VOID = "void"
+SYSTEM = "system"  # the sender of entries that no person sent
+
+
+@dataclass(slots=True)
+class Draft:
+    """An entry before it has a place. `command` is the method that makes it: a repeated
+    (`sender`, `command`, `cid`) in one conversation is the same entry."""
+
+    conv: str
+    sender: str
+    command: str
+    cid: str
+    type: str
+    body: dict[str, Any]
+    ref: int | None = None
+    reply_to: int | None = None
+    mentions: list[str] | None = None
+    session: str | None = None  # the sender's own, which gets the result and no `entry`
+    id: str = field(default_factory=new_id)
+
+    @property
+    def key(self) -> str:
+        """The document's `_id`: unique for what may be stored once."""
+        return f"{self.conv} {self.sender} {self.command} {self.cid}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry in its place. `fresh` is whether this very append made it."""
+
+    conv: str
+    seq: int
+    id: str
+    ts: int
+    fresh: bool = True
+
+    def as_result(self) -> dict[str, Any]:
+        return {"conv": self.conv, "seq": self.seq, "id": self.id, "ts": self.ts}
+
+
+def stored(draft: Draft, seq: int, ts: int, keyring: Keyring) -> Document:
+    """The document to store: all but the body in clear."""
+    document: Document = {
+        "_id": draft.key,
+        "conv": draft.conv,
+        "seq": seq,
+        "id": draft.id,
+        "ts": ts,
+        "sender": draft.sender,
+        "type": draft.type,
+        "cid": draft.cid,
+        "body": keyring.seal(draft.conv, draft.key, orjson.dumps(draft.body)),
+    }
+    if draft.ref is not None:
+        document["ref"] = draft.ref
+    if draft.reply_to is not None:
+        document["reply_to"] = draft.reply_to
+    if draft.mentions:
+        document["mentions"] = draft.mentions
+    return document
+
+
+def void(conv: str, seq: int, ts: int) -> Document:
+    """What closes a hole for good."""
+    return {
+        "_id": f"{conv} {SYSTEM} {VOID} {seq}",
+        "conv": conv,
+        "seq": seq,
+        "id": new_id(),
+        "ts": ts,
+        "sender": SYSTEM,
+        "type": VOID,
+    }
+
+
+def shown(document: Document, viewer: str | None, keyring: Keyring) -> dict[str, Any]:
+    """The protocol's entry, as `viewer` may see it (None: anyone but the sender)."""
+    entry = {name: document[name] for name in ("conv", "seq", "id", "ts", "sender", "type")}
+    if "body" in document:
+        entry["body"] = orjson.loads(
+            keyring.open(document["conv"], document["_id"], document["body"])
+        )
+    for name in ("ref", "reply_to", "mentions", "edited", "recalled"):
+        if name in document:
+            entry[name] = document[name]
+    if viewer == document["sender"] and "cid" in document:
+        entry["cid"] = document["cid"]
+    return entry
+
+
+def public(draft: Draft, document: Document) -> dict[str, Any]:
+    """What `shown` gives to anyone but the sender, without opening what was just sealed."""
+    entry: dict[str, Any] = {
+        "conv": draft.conv,
+        "seq": document["seq"],
+        "id": draft.id,
+        "ts": document["ts"],
+        "sender": draft.sender,
+        "type": draft.type,
+        "body": draft.body,
+    }
+    if draft.ref is not None:
+        entry["ref"] = draft.ref
+    if draft.reply_to is not None:
+        entry["reply_to"] = draft.reply_to
+    if draft.mentions:
+        entry["mentions"] = draft.mentions
+    return entry

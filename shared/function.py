@@ -1,0 +1,275 @@
+"""The framework: a feature is a `Function` with methods, and `handle` is what OpenFaaS calls.
+
+    poll = Function("poll")
+
+    @poll.method("poll.create")
+    def create(call: Call[Create]) -> dict[str, Any]: ...
+
+    handle = poll.handle
+
+A method takes a `Call` with validated params and returns the result, or raises `CallError`. Its
+params model is read from the annotation. Where the params carry a `cid`, the first result is kept
+and a repeated call gets it without running again.
+
+`@fn.batch` registers a method that takes the calls of a batch at once, and returns a result or a
+`CallError` for each, in order; a repeated `cid` is its own affair.
+
+Calls of one session keep their order; calls of different sessions in a batch may run side by side.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol, TypeVar, get_args, get_type_hints
+
+import redis
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pymongo.errors import PyMongoError
+
+from shared import doors, rpc, stores, telemetry, tokens
+from shared.call import Call
+from shared.collections import COMMANDS
+from shared.commands import Commands
+from shared.doors import Event, Response
+from shared.errors import CallError, Reason, invalid_params
+from shared.params import invalid_model
+from shared.settings import settings
+
+logger = structlog.get_logger(__name__)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class HttpEvent(Protocol):
+    """What the OpenFaaS Python templates hand to `handle`."""
+
+    body: bytes
+    headers: Any
+    method: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    name: str
+    run: Callable[..., Any]
+    params: TypeAdapter[Any]
+    many: TypeAdapter[list[Any]]
+    public: bool
+    batched: bool
+
+
+class Function:
+    """A deployable set of methods."""
+
+    def __init__(self, name: str, *, threads: int = 16) -> None:
+        """`threads` bounds how many calls of one batch run side by side."""
+        self.name = name
+        self.methods: dict[str, Method] = {}
+        self._threads = threads
+        telemetry.configure(name, settings().log_level)
+
+    def method(self, name: str, *, public: bool = False) -> Callable[[F], F]:
+        """Registers a method that takes one call. A `public` one may be called unsigned."""
+        return self._register(name, public=public, batched=False)
+
+    def batch(self, name: str, *, public: bool = False) -> Callable[[F], F]:
+        """Registers a method that takes a list of calls."""
+        return self._register(name, public=public, batched=True)
+
+    def handle(self, event: HttpEvent, context: object) -> Response:
+        """Answers one HTTP request: a batch, a single call, or `GET …/metrics`."""
+        headers = {str(name).title(): value for name, value in event.headers.items()}
+        try:
+            if event.method == "GET" and event.path.endswith("/metrics"):
+                return self._metrics(headers)
+            if doors.is_batch(headers):
+                events = doors.parse_batch(headers, event.body)
+                return doors.batch_answer(events, self.answer(events))
+            single = doors.parse_single(headers, event.body, public=self._public)
+            return doors.single_answer(single.id, self.answer([single])[0])
+        except rpc.BadRequestError as refusal:
+            return doors.single_answer(refusal.id, refusal.fault)
+        except Exception as failure:
+            return doors.single_answer(None, _refusal(failure, "door"))
+
+    def answer(self, events: Sequence[Event]) -> list[Any]:
+        """A result or a `CallError` for each event, in order."""
+        telemetry.BATCH_CALLS.observe(len(events))
+        answers: list[Any] = [CallError(Reason.UNKNOWN_METHOD)] * len(events)
+        for name, indexes in self._stages(events):
+            method = self.methods[name]
+            calls = self._validated(method, events, indexes, answers)
+            if not calls:
+                continue
+            started = time.perf_counter()
+            if method.batched:
+                found = _run_batch(method, [call for _, call in calls])
+            else:
+                found = self._run_each(method, [call for _, call in calls])
+            telemetry.CALL_SECONDS.labels(name).observe(time.perf_counter() - started)
+            for (index, _), answer in zip(calls, found, strict=True):
+                answers[index] = answer
+        for event, answer in zip(events, answers, strict=True):
+            outcome = str(answer.reason) if isinstance(answer, CallError) else "ok"
+            method_name = event.method if event.method in self.methods else "unknown"
+            telemetry.CALLS.labels(method_name, outcome).inc()
+        return answers
+
+    def ready(self) -> bool:
+        """Whether the stores answer; the template's readiness asks it."""
+        return stores.ready()
+
+    @cached_property
+    def _public(self) -> frozenset[str]:
+        return frozenset(method.name for method in self.methods.values() if method.public)
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._threads, thread_name_prefix=self.name)
+
+    @cached_property
+    def _commands(self) -> Commands:
+        config = settings()
+        return Commands(stores.database()[COMMANDS], config.command_ttl, config.command_lease)
+
+    def _register(self, name: str, *, public: bool, batched: bool) -> Callable[[F], F]:
+        def register(run: F) -> F:
+            model: Any = _params_model(run)
+            self.methods[name] = Method(
+                name, run, TypeAdapter(model), TypeAdapter(list[model]), public, batched
+            )
+            return run
+
+        return register
+
+    def _stages(self, events: Sequence[Event]) -> list[tuple[str, list[int]]]:
+        """Groups the events by method, such that each session's calls keep their order."""
+        stages: dict[tuple[int, str], list[int]] = {}
+        latest: dict[str | None, tuple[int, str]] = {}
+        for index, event in enumerate(events):
+            if event.method not in self.methods:
+                continue
+            session = event.caller.session
+            stage, method = latest.get(session, (0, event.method))
+            place = (stage + (method != event.method), event.method)
+            latest[session] = place
+            stages.setdefault(place, []).append(index)
+        return [(place[1], indexes) for place, indexes in sorted(stages.items())]
+
+    def _validated(
+        self, method: Method, events: Sequence[Event], indexes: list[int], answers: list[Any]
+    ) -> list[tuple[int, Call[Any]]]:
+        """The calls that fit the method, with their indexes; the others are answered."""
+        allowed = []
+        for index in indexes:
+            if method.public or events[index].caller.uid is not None:
+                allowed.append(index)
+            else:
+                answers[index] = CallError(Reason.UNAUTHENTICATED)
+        try:
+            found = method.many.validate_python(
+                [events[index].params for index in allowed], strict=True
+            )
+            valid = list(zip(allowed, found, strict=True))
+        except ValidationError:
+            valid = []
+            for index in allowed:
+                try:
+                    params = method.params.validate_python(events[index].params, strict=True)
+                    valid.append((index, params))
+                except ValidationError as invalid:
+                    answers[index] = invalid_model(invalid)
+        calls = []
+        for index, params in valid:
+            event = events[index]
+            try:
+                calls.append((index, Call(method.name, params, event.caller, _cid(event.params))))
+            except CallError as refusal:
+                answers[index] = refusal
+        return calls
+
+    def _run_each(self, method: Method, calls: Sequence[Call[Any]]) -> list[Any]:
+        """Runs the sessions side by side and each session's calls in order."""
+        queues: dict[object, list[int]] = {}
+        for index, call in enumerate(calls):
+            queues.setdefault(call.caller.session or index, []).append(index)
+        answers: list[Any] = [None] * len(calls)
+
+        def run(indexes: list[int]) -> None:
+            for index in indexes:
+                answers[index] = self._run_one(method, calls[index])
+
+        if len(queues) == 1:
+            run(*queues.values())
+        else:
+            list(self._pool.map(run, queues.values()))
+        return answers
+
+    def _run_one(self, method: Method, call: Call[Any]) -> Any:
+        try:
+            if call.cid is None or call.caller.uid is None:
+                return method.run(call)
+            return self._run_once(method, call, call.caller.uid, call.cid)
+        except Exception as failure:
+            return _refusal(failure, method.name)
+
+    def _run_once(self, method: Method, call: Call[Any], uid: str, cid: str) -> Any:
+        mine, result = self._commands.claim(uid, method.name, cid)
+        if not mine:
+            return result
+        try:
+            result = method.run(call)
+        except Exception:
+            with suppress(PyMongoError):
+                self._commands.release(uid, method.name, cid)
+            raise
+        self._commands.keep(uid, method.name, cid, result)
+        return result
+
+    def _metrics(self, headers: dict[str, str]) -> Response:
+        if not tokens.is_service_token(tokens.bearer(headers.get("Authorization"))):
+            raise CallError(Reason.UNAUTHENTICATED, "not a service token")
+        return generate_latest(), 200, {"Content-Type": CONTENT_TYPE_LATEST}
+
+
+def _run_batch(method: Method, calls: Sequence[Call[Any]]) -> list[Any]:
+    try:
+        answers: list[Any] = method.run(calls)
+        return answers
+    except Exception as failure:
+        return [_refusal(failure, method.name)] * len(calls)
+
+
+def _refusal(failure: Exception, where: str) -> CallError:
+    """What the caller is told of an exception."""
+    if isinstance(failure, CallError):
+        return failure
+    if isinstance(failure, redis.RedisError | PyMongoError):
+        logger.warning("store_failed", where=where, error=str(failure))
+        return CallError(Reason.UNAVAILABLE, retry_after=1)
+    logger.error("call_broke", where=where, exc_info=failure)
+    return CallError(Reason.INTERNAL)
+
+
+def _cid(params: dict[str, Any]) -> str | None:
+    """The client's id of this command. A method need not declare it to have its calls replayed."""
+    cid = params.get("cid")
+    if cid is not None and not (isinstance(cid, str) and 1 <= len(cid) <= 64):
+        raise invalid_params(["cid"], "a cid is a string of 1 to 64 characters", "cid")
+    return cid
+
+
+def _params_model(run: Callable[..., Any]) -> type[BaseModel]:
+    """The model in `Call[Model]`, which the first parameter is annotated with, or a list of."""
+    annotation = next(iter(get_type_hints(run).values()))
+    (inner,) = get_args(annotation)
+    model = inner if isinstance(inner, type) else get_args(inner)[0]
+    if not issubclass(model, BaseModel):
+        raise TypeError(f"{run.__name__}: params must be a pydantic model")
+    return model

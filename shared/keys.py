@@ -1,0 +1,63 @@
+"""Every Redis key, spelled once. All of it is soft state: Stonechat survives its loss."""
+
+NODES = "nodes"  # set: ids of connector nodes
+
+
+def sequence(conv: str) -> str:
+    """String: the highest number given out in a log."""
+    return f"seq:{conv}"
+
+
+def tail(conv: str) -> str:
+    """Hash: the newest published entry of a log (`seq`, `changed` in ms, `entry` as stored)."""
+    return f"tail:{conv}"
+
+
+def changed(uid: str) -> str:
+    """Hash: conversation → when this person's own state in it last changed, in ms."""
+    return f"changed:{uid}"
+
+
+def channel(name: str) -> str:
+    """Set: nodes with at least one local subscriber of the channel."""
+    return f"channel:{name}"
+
+
+def node(node_id: str) -> str:
+    """Stream: what a node is to deliver."""
+    return f"node:{node_id}"
+
+
+def node_alive(node_id: str) -> str:
+    """String with a TTL: the node's heartbeat."""
+    return f"node:{node_id}:alive"
+
+
+def node_channels(node_id: str) -> str:
+    """Set: the channels a node is subscribed to, for the one that sweeps it."""
+    return f"node:{node_id}:channels"
+
+
+def node_sweep(node_id: str) -> str:
+    """String with a TTL: who sweeps a dead node."""
+    return f"node:{node_id}:sweep"
+
+
+def revoked(device: str) -> str:
+    """String with a TTL: the device's access tokens are dead."""
+    return f"revoked:{device}"
+
+
+def attempts(username: str) -> str:
+    """String with a TTL: failed sign-ins of late."""
+    return f"attempts:{username}"
+
+
+def attempts_pause(username: str) -> str:
+    """String with a TTL: the next sign-in must wait."""
+    return f"attempts:{username}:pause"
+
+
+def typing(conv: str, uid: str) -> str:
+    """String with a TTL: a typing signal passed a moment ago."""
+    return f"typing:{conv}:{uid}"

@@ -1,0 +1,32 @@
+"""Types of params that methods share. Params are strict: a number in quotes is not a number."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from shared import ids
+from shared.errors import CallError, Reason
+
+Id = Annotated[str, StringConstraints(pattern=ids.PATTERN)]
+Cid = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Conv = Annotated[str, StringConstraints(pattern=r"^(d:[a-z0-9]{8,40}:|[gu]:)[a-z0-9]{8,40}$")]
+Seq = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class Params(BaseModel):
+    """What a method takes. Unknown names are ignored, so that clients may be newer."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class NoParams(Params):
+    """A method that takes nothing."""
+
+
+def invalid_model(error: ValidationError, *prefix: str) -> CallError:
+    """An `invalid_params` that says where the model did not fit; `prefix` precedes each place."""
+    errors = [
+        {"loc": [*prefix, *each["loc"]], "msg": each["msg"], "type": each["type"]}
+        for each in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    return CallError(Reason.INVALID_PARAMS, errors=errors)

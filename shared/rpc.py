@@ -1,0 +1,59 @@
+"""JSON-RPC 2.0 as bytes: what is sent to clients is encoded here, once."""
+
+from typing import Any, NamedTuple
+
+import orjson
+
+from shared.errors import CallError, Reason, invalid_params
+
+
+class Request(NamedTuple):
+    id: str | int | float
+    method: str
+    params: dict[str, Any]
+
+
+class BadRequestError(Exception):
+    """A text that is no request: the id to answer under (None where it has none) and the fault."""
+
+    def __init__(self, id_: object, fault: CallError) -> None:
+        super().__init__(str(fault))
+        self.id = id_
+        self.fault = fault
+
+
+def result(id_: object, value: Any) -> bytes:
+    return orjson.dumps({"jsonrpc": "2.0", "id": id_, "result": value})
+
+
+def error(id_: object, fault: dict[str, Any]) -> bytes:
+    """`fault` is an error object as `CallError.as_dict` makes it."""
+    return orjson.dumps({"jsonrpc": "2.0", "id": id_, "error": fault})
+
+
+def notification(method: str, params: Any) -> bytes:
+    return orjson.dumps({"jsonrpc": "2.0", "method": method, "params": params})
+
+
+def parse_request(text: bytes) -> Request:
+    """One request. Raises `BadRequestError`: `parse_error` where the text is not JSON,
+    `invalid_request` where it is not one JSON-RPC 2.0 request with an id, `invalid_params` where
+    the params are given by position."""
+    try:
+        request = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise BadRequestError(None, CallError(Reason.PARSE_ERROR)) from None
+    if not isinstance(request, dict):
+        raise BadRequestError(None, CallError(Reason.INVALID_REQUEST))
+    id_, method, params = request.get("id"), request.get("method"), request.get("params", {})
+    if not isinstance(id_, str | int | float) or isinstance(id_, bool):
+        raise BadRequestError(None, CallError(Reason.INVALID_REQUEST))
+    if isinstance(params, list):
+        raise BadRequestError(id_, invalid_params([], "params go by name", "dict_type"))
+    if (
+        request.get("jsonrpc") != "2.0"
+        or not isinstance(method, str)
+        or not isinstance(params, dict)
+    ):
+        raise BadRequestError(id_, CallError(Reason.INVALID_REQUEST))
+    return Request(id_, method, params)

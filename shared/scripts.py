@@ -1,0 +1,41 @@
+"""Lua scripts in Redis pipelines, without a round trip to ask whether Redis knows them."""
+
+import hashlib
+from typing import Any
+
+import redis
+from redis.client import Pipeline
+from redis.exceptions import NoScriptError
+
+_known: dict[str, str] = {}  # sha1 → text
+
+
+class Script:
+    """A script that is sent by its hash. `execute` sends its text where Redis forgot it."""
+
+    def __init__(self, text: str) -> None:
+        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        _known[self.sha] = text
+
+    def add(self, pipe: Pipeline, key: str, *args: Any) -> None:
+        pipe.execute_command("EVALSHA", self.sha, 1, key, *args)
+
+
+def execute(pipe: Pipeline) -> list[Any]:
+    """Executes a pipeline that may hold scripts. Commands that Redis refused for an unknown
+    script are sent again, and only those. Raises the first other error."""
+    commands = [command[0] for command in pipe.command_stack]
+    answers = pipe.execute(raise_on_error=False)
+    refused = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+    if refused:
+        for sha in {commands[index][1] for index in refused}:
+            pipe.execute_command("SCRIPT LOAD", _known[sha])
+        for index in refused:
+            pipe.execute_command(*commands[index])
+        again = pipe.execute(raise_on_error=False)[-len(refused) :]
+        for index, answer in zip(refused, again, strict=True):
+            answers[index] = answer
+    for answer in answers:
+        if isinstance(answer, redis.RedisError):
+            raise answer
+    return answers

@@ -1,0 +1,93 @@
+"""Every setting of every part, in one model.
+
+Values come from the environment (`STONECHAT_REDIS_URL=…`), then from the file that
+`STONECHAT_ENV_FILE` names, then from the defaults here. Secrets are not settings: they are files
+(see `secretfiles`).
+"""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="STONECHAT_", frozen=True, extra="ignore")
+
+    # Where the other parts are.
+    redis_url: str = "redis://127.0.0.1:16379/0"
+    mongo_url: str = "mongodb://127.0.0.1:27117/"
+    mongo_database: str = "stonechat"
+    s3_url: str = "http://127.0.0.1:18333"
+    s3_bucket: str = "stonechat"
+    gateway_url: str = "http://127.0.0.1:8080"
+    secrets_dir: Path = Path("/var/openfaas/secrets")
+    store_timeout: float = Field(10.0, gt=0, description="seconds for one call to a store")
+    log_level: str = "info"
+
+    # Tokens and passwords.
+    access_token_ttl: int = Field(900, gt=0, description="seconds")
+    refresh_token_ttl: int = Field(30 * 86400, gt=0, description="seconds")
+    argon2_time_cost: int = Field(2, ge=1)
+    argon2_memory_kib: int = Field(19 * 1024, ge=8 * 1024)
+    login_free_attempts: int = Field(5, ge=1, description="failures before slowing down")
+    login_lock_attempts: int = Field(10, ge=1, description="failures before the lock")
+    login_lock_seconds: int = Field(900, ge=1)
+
+    # The log.
+    body_limit: int = Field(32 * 1024, gt=0, description="bytes of one entry's body as JSON")
+    mentions_limit: int = Field(50, ge=0)
+    history_limit: int = Field(200, gt=0, description="entries in one answer")
+    commit_limit: int = Field(500, gt=0, description="entries in one insert")
+    hole_age: float = Field(2.0, gt=0, description="seconds before a reader fills a hole")
+    append_attempts: int = Field(8, ge=1, description="tries to number an entry that collides")
+
+    soft_state_ttl: int = Field(
+        14 * 86400, gt=0, description="seconds that an idle log's counter and tail stay in Redis"
+    )
+    append_timeout: float = Field(8.0, gt=0, description="seconds to store one batch")
+
+    # Commands (results kept for replay of a cid).
+    command_ttl: int = Field(7 * 86400, gt=0, description="seconds a first result is kept")
+    command_lease: float = Field(30.0, gt=0, description="seconds until a dead command is retaken")
+
+    # The bus.
+    node_stream_length: int = Field(10_000, gt=0, description="entries kept for a slow node")
+    node_ttl: float = Field(15.0, gt=0, description="seconds without heartbeat until dead")
+    bus_entry_limit: int = Field(1024 * 1024, gt=0, description="bytes of frames in one entry")
+
+    # The connector.
+    connector_host: str = "127.0.0.1"
+    connector_port: int = Field(8001, ge=0, le=65535)
+    frame_limit: int = Field(64 * 1024, gt=0, description="bytes of one WebSocket frame")
+    sessions_limit: int = Field(15_000, gt=0, description="sockets of one connector")
+    open_timeout: float = Field(10.0, gt=0, description="seconds to open a session")
+    ping_after: float = Field(20.0, gt=0, description="seconds of silence before a ping")
+    pong_timeout: float = Field(10.0, gt=0)
+    rate_per_second: float = Field(1000.0, gt=0, description="calls of one session, sustained")
+    rate_burst: int = Field(10_000, gt=0, description="calls of one session at once")
+    in_flight_limit: int = Field(
+        256, gt=0, description="unanswered calls before reading of the socket pauses"
+    )
+    invalid_frames_limit: int = Field(10, gt=0, description="in a row, then close 4003")
+    send_buffer_limit: int = Field(
+        1024 * 1024, gt=0, description="bytes a reader may lag behind, then close 4008"
+    )
+    lanes: int = Field(4, ge=1, description="lanes of a function; its annotation overrides")
+    lane_batch: int = Field(256, ge=1, description="calls in one batch")
+    lane_batch_bytes: int = Field(1024 * 1024, gt=0, description="of frames in one batch")
+    lane_queue: int = Field(4096, ge=1, description="calls waiting in one lane")
+    call_timeout: float = Field(15.0, gt=0, description="seconds for one HTTP call")
+    call_retry_for: float = Field(8.0, ge=0, description="seconds of retries that are safe")
+    routes_interval: float = Field(2.0, gt=0, description="seconds between route refreshes")
+    routes_file: Path | None = Field(None, description="static routes instead of the gateway")
+    heartbeat_interval: float = Field(3.0, gt=0)
+    drain_timeout: float = Field(10.0, gt=0, description="seconds to finish accepted calls")
+
+
+@lru_cache(1)
+def settings() -> Settings:
+    """This process's settings, read once."""
+    return Settings(_env_file=os.environ.get("STONECHAT_ENV_FILE"))

@@ -1,0 +1,71 @@
+"""Connections to the stores: opened once a process, shared by its threads.
+
+Each client is thread-safe, connects when first used, and has a time limit on every call. After a
+fork nothing is inherited: a process opens its own.
+"""
+
+from functools import cache
+
+import redis
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.write_concern import WriteConcern
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry
+
+from shared.collections import Document, create_indexes
+from shared.settings import settings
+
+RedisClient = redis.Redis
+
+
+@cache
+def mongo() -> MongoClient[Document]:
+    """The document store. Writes are acknowledged by a majority and journaled."""
+    config = settings()
+    milliseconds = int(config.store_timeout * 1000)
+    return MongoClient(
+        config.mongo_url,
+        w="majority",
+        journal=True,
+        retryWrites=True,
+        timeoutMS=milliseconds,
+        serverSelectionTimeoutMS=milliseconds,
+        connectTimeoutMS=2000,
+        maxPoolSize=64,
+        tz_aware=True,
+    )
+
+
+@cache
+def database() -> Database[Document]:
+    """Stonechat's database, its indexes made."""
+    config = settings()
+    made = mongo().get_database(
+        config.mongo_database, write_concern=WriteConcern(w="majority", j=True)
+    )
+    create_indexes(made)
+    return made
+
+
+@cache
+def redis_client() -> redis.Redis:
+    """Redis, answering bytes. A lost connection is retried once; commands are not."""
+    config = settings()
+    return redis.Redis.from_url(
+        config.redis_url,
+        socket_timeout=config.store_timeout,
+        socket_connect_timeout=2.0,
+        socket_keepalive=True,
+        health_check_interval=15,
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), 2, (RedisConnectionError,)),
+        max_connections=128,
+    )
+
+
+def ready() -> bool:
+    """Whether both stores answer now."""
+    mongo().admin.command("ping")
+    redis_client().ping()
+    return True

@@ -1,0 +1,152 @@
+"""Tokens: who calls.
+
+Access tokens are JWTs (RFC 7519) signed with EdDSA (RFC 8037) that anyone with the public key
+checks without a call; header `typ` tells them from refresh tokens (as RFC 9068 does). A refresh
+token carries the generation of its device: each use raises it, so a token used twice shows.
+A service token is a shared secret by which the connector and functions know each other.
+"""
+
+import hmac
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from shared import secretfiles
+from shared.errors import CallError, Reason
+from shared.ids import new_id
+from shared.settings import settings
+
+ACCESS = "at+jwt"
+REFRESH = "rt+jwt"
+_PEM_END = "-----END PUBLIC KEY-----"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a valid access token says. Times are UTC seconds."""
+
+    uid: str
+    device: str
+    expires: int
+    roles: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    uid: str
+    device: str
+    generation: int
+
+
+class Issuer:
+    """Signs tokens. Only `auth` holds the key for it."""
+
+    def __init__(self, private_pem: str) -> None:
+        key = serialization.load_pem_private_key(private_pem.encode(), password=None)
+        if not isinstance(key, Ed25519PrivateKey):
+            raise ValueError("the signing key must be Ed25519")
+        self._key = key
+
+    def access(self, uid: str, device: str, roles: Sequence[str], lifetime: int) -> str:
+        now = int(time.time())
+        claims = {
+            "sub": uid,
+            "did": device,
+            "iat": now,
+            "exp": now + lifetime,
+            "jti": new_id(),
+            "roles": list(roles),
+        }
+        return jwt.encode(claims, self._key, algorithm="EdDSA", headers={"typ": ACCESS})
+
+    def refresh(self, uid: str, device: str, generation: int, lifetime: int) -> str:
+        now = int(time.time())
+        claims = {"sub": uid, "did": device, "gen": generation, "iat": now, "exp": now + lifetime}
+        return jwt.encode(claims, self._key, algorithm="EdDSA", headers={"typ": REFRESH})
+
+
+class Verifier:
+    """Checks tokens against one or more public keys, so that keys can be rotated."""
+
+    def __init__(self, public_pems: str) -> None:
+        self._keys: list[Ed25519PublicKey] = []
+        for part in public_pems.split(_PEM_END)[:-1]:
+            key = serialization.load_pem_public_key((part.strip() + "\n" + _PEM_END).encode())
+            if not isinstance(key, Ed25519PublicKey):
+                raise ValueError("signing keys must be Ed25519")
+            self._keys.append(key)
+        if not self._keys:
+            raise ValueError("no public key to verify tokens with")
+
+    def access(self, token: str) -> Access:
+        """Raises `unauthenticated`, or `token_expired` where that alone is wrong."""
+        claims = self._claims(token, ACCESS, ["sub", "did", "exp", "iat", "jti"])
+        roles = claims.get("roles", [])
+        return Access(claims["sub"], claims["did"], claims["exp"], tuple(roles))
+
+    def refresh(self, token: str) -> Refresh:
+        """Raises as `access` does."""
+        claims = self._claims(token, REFRESH, ["sub", "did", "exp", "iat", "gen"])
+        return Refresh(claims["sub"], claims["did"], claims["gen"])
+
+    def _claims(self, token: str, kind: str, required: list[str]) -> dict[str, Any]:
+        refused = CallError(Reason.UNAUTHENTICATED, "the token is not valid")
+        try:
+            if jwt.get_unverified_header(token).get("typ") != kind:
+                raise refused
+        except jwt.PyJWTError:
+            raise refused from None
+        for key in self._keys:
+            try:
+                claims: dict[str, Any] = jwt.decode(
+                    token, key, algorithms=["EdDSA"], options={"require": required}, leeway=0
+                )
+                return claims
+            except jwt.InvalidSignatureError:
+                continue
+            except jwt.ExpiredSignatureError:
+                raise CallError(Reason.TOKEN_EXPIRED) from None
+            except jwt.PyJWTError:
+                raise refused from None
+        raise refused
+
+
+@cache
+def verifier() -> Verifier:
+    return Verifier(secretfiles.read(settings().secrets_dir, secretfiles.SIGNING_PUBLIC))
+
+
+@cache
+def issuer() -> Issuer:
+    return Issuer(secretfiles.read(settings().secrets_dir, secretfiles.SIGNING_KEY))
+
+
+@cache
+def _service_tokens() -> list[bytes]:
+    text = secretfiles.read(settings().secrets_dir, secretfiles.SERVICE_TOKEN)
+    return [line.encode() for line in text.split()]
+
+
+def service_token() -> str:
+    """The token to send."""
+    return _service_tokens()[0].decode()
+
+
+def is_service_token(token: str) -> bool:
+    """Compared in constant time."""
+    given = token.encode()
+    return sum(hmac.compare_digest(given, known) for known in _service_tokens()) > 0
+
+
+def bearer(header: str | None) -> str:
+    """The token of an `Authorization: Bearer …` header. Raises `unauthenticated`."""
+    scheme, _, token = (header or "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise CallError(Reason.UNAUTHENTICATED)
+    return token.strip()
