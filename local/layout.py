@@ -1,0 +1,96 @@
+"""Where everything is: folders, ports, and which parts are real servers elsewhere."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+from local import ports
+from shared.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+ENV_FILE = "stonechat.env"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One stack. A port of None: that part is external, at the address in `environment`."""
+
+    directory: Path
+    redis_port: int | None
+    mongo_port: int | None
+    s3_port: int | None
+    gateway_port: int
+    connector_ports: tuple[int, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    stack_file: Path = ROOT / "stack.yml"
+
+    @property
+    def secrets(self) -> Path:
+        given = self.environment.get("STONECHAT_SECRETS_DIR")
+        return Path(given) if given else self.directory / "secrets"
+
+    @property
+    def logs(self) -> Path:
+        return self.directory / "log"
+
+    @property
+    def gateway_url(self) -> str:
+        return f"http://{ports.LOOPBACK}:{self.gateway_port}"
+
+    @property
+    def connector_urls(self) -> list[str]:
+        return [f"ws://{ports.LOOPBACK}:{port}/v1" for port in self.connector_ports]
+
+    def child_environment(self) -> dict[str, str]:
+        """What our own processes are started with."""
+        found = dict(os.environ) | dict(self.environment)
+        found["STONECHAT_SECRETS_DIR"] = str(self.secrets)
+        found["STONECHAT_GATEWAY_URL"] = self.gateway_url
+        found["PYTHONPATH"] = str(ROOT)
+        found["PYTHONUNBUFFERED"] = "1"
+        if self.redis_port is not None:
+            found["STONECHAT_REDIS_URL"] = f"redis://{ports.LOOPBACK}:{self.redis_port}/0"
+        if self.mongo_port is not None:
+            found["STONECHAT_MONGO_URL"] = f"mongodb://{ports.LOOPBACK}:{self.mongo_port}/"
+        if self.s3_port is not None:
+            found["STONECHAT_S3_URL"] = f"http://{ports.LOOPBACK}:{self.s3_port}"
+        return found
+
+
+def from_environment(directory: Path, connectors: int) -> Layout:
+    """The layout of `make up`: the default ports, and what the environment or the file
+    `stonechat.env` points elsewhere is not started."""
+    file = Path(os.environ.get("STONECHAT_ENV_FILE", ENV_FILE))
+    given = {name: value for name, value in dotenv_values(file).items() if value is not None}
+    given |= {name: value for name, value in os.environ.items() if name.startswith("STONECHAT_")}
+    config = Settings(_env_file=file if file.exists() else None)
+
+    def port(name: str, url: str) -> int | None:
+        return None if name in given else urlsplit(url).port
+
+    return Layout(
+        directory=directory,
+        redis_port=port("STONECHAT_REDIS_URL", config.redis_url),
+        mongo_port=port("STONECHAT_MONGO_URL", config.mongo_url),
+        s3_port=port("STONECHAT_S3_URL", config.s3_url),
+        gateway_port=urlsplit(config.gateway_url).port or 8080,
+        connector_ports=tuple(config.connector_port + number for number in range(connectors)),
+        environment=given,
+    )
+
+
+def on_free_ports(directory: Path, connectors: int, **environment: str) -> Layout:
+    """A layout beside any other, for tests and benchmarks."""
+    return Layout(
+        directory=directory,
+        redis_port=ports.free_port(),
+        mongo_port=ports.free_port(),
+        s3_port=ports.free_port(),
+        gateway_port=ports.free_port(),
+        connector_ports=tuple(ports.free_port() for _ in range(connectors)),
+        environment=environment,
+    )

@@ -1,0 +1,1 @@
+"""As the tree above, plus `system`: the whole system, and its faults."""
