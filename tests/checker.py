@@ -11,6 +11,7 @@ then holds the records of all clients against each other:
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 
@@ -75,7 +76,7 @@ def _agreed(conv: str, viewers: list[Record]) -> dict[int, dict[str, Any]]:
 
 def _applied_in_order(conv: str, record: Record, truth: dict[int, dict[str, Any]]) -> None:
     seqs = [entry["seq"] for entry in record.applied[conv]]
-    wrong = [(a, b) for a, b in zip(seqs, seqs[1:], strict=False) if b != a + 1]
+    wrong = [(a, b) for a, b in pairwise(seqs) if b != a + 1]
     assert not wrong, f"{conv}: {record.name} applied out of order: {wrong[:10]}"
     missing = set(truth) - set(seqs)
     assert not missing, f"{conv}: {record.name} misses {sorted(missing)[:10]}"

@@ -1,0 +1,53 @@
+"""The client library: conversations as an app wants them, over any number of connections.
+
+Responsibility: one signed-in device. Flow: `connection` moves frames → `client` matches answers to
+calls and hands entries to their `timeline` → `entries()` gives them in order; what is sent stays in
+the `outbox` until it is answered; `state` keeps both across processes.
+
+Invariants: an entry is applied only when its number follows the last one of its conversation, so
+an app sees no gap, no repetition and no disorder; a command is repeated with the same `cid` until
+it is answered, so it takes effect once; a session that was lost comes back by itself.
+"""
+
+from stonechat.client import Client, Sent
+from stonechat.entry import Entry
+from stonechat.errors import (
+    Conflict,
+    Disconnected,
+    Forbidden,
+    Internal,
+    InvalidParams,
+    NotFound,
+    OutboxFull,
+    SignedOut,
+    StonechatError,
+    TooFast,
+    TooLarge,
+    TryAgain,
+    Unauthenticated,
+    UnknownMethod,
+)
+from stonechat.state import MemoryState, SqliteState, State
+
+__all__ = [
+    "Client",
+    "Conflict",
+    "Disconnected",
+    "Entry",
+    "Forbidden",
+    "Internal",
+    "InvalidParams",
+    "MemoryState",
+    "NotFound",
+    "OutboxFull",
+    "Sent",
+    "SignedOut",
+    "SqliteState",
+    "State",
+    "StonechatError",
+    "TooFast",
+    "TooLarge",
+    "TryAgain",
+    "Unauthenticated",
+    "UnknownMethod",
+]

@@ -1,0 +1,86 @@
+"""One WebSocket connection: text frames in and out, until it closes."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import orjson
+from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+SUBPROTOCOL = "stonechat.v1"
+_CONNECT_SECONDS = 10.0
+_SILENCE_SECONDS = 40  # the server pings after 20
+_PONG_SECONDS = 10
+
+
+class Connection(WSListener):
+    """`receive` gets each message as it comes. `closed` is set when the connection is gone, and
+    `close_code` is then the server's reason, None where it gave none."""
+
+    def __init__(self, receive: Callable[[dict[str, Any]], None]) -> None:
+        self.closed = asyncio.Event()
+        self.close_code: int | None = None
+        self._receive = receive
+        self._transport: WSTransport
+
+    def send(self, frame: bytes) -> None:
+        """Sends a text frame; nothing where the connection is gone."""
+        self._transport.send(WSMsgType.TEXT, frame)
+
+    def close(self) -> None:
+        self._transport.send_close()
+        self._transport.disconnect()
+
+    def pause(self) -> None:
+        """Reads no more, so that the server sees a slow reader."""
+        self._transport.underlying_transport.pause_reading()
+
+    def resume(self) -> None:
+        if not self.closed.is_set():
+            self._transport.underlying_transport.resume_reading()
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type == WSMsgType.TEXT:
+            self._receive(orjson.loads(frame.get_payload_as_bytes()))
+        elif frame.msg_type == WSMsgType.CLOSE:
+            self.close_code = int(cast(int, frame.get_close_code()))
+            transport.send_close(frame.get_close_code())
+            transport.disconnect()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self.closed.set()
+
+    def pause_writing(self) -> None:
+        """What is sent is bounded by the outbox."""
+
+    def resume_writing(self) -> None:
+        """As above."""
+
+
+async def connect(url: str, receive: Callable[[dict[str, Any]], None]) -> Connection:
+    """A connection to the server. Raises `OSError`."""
+    try:
+        _, connection = await asyncio.wait_for(
+            ws_connect(
+                lambda: Connection(receive),
+                url,
+                enable_auto_ping=True,
+                auto_ping_idle_timeout=_SILENCE_SECONDS,
+                auto_ping_reply_timeout=_PONG_SECONDS,
+                enable_auto_pong=True,
+                extra_headers={"Sec-WebSocket-Protocol": SUBPROTOCOL},
+            ),
+            _CONNECT_SECONDS,
+        )
+    except TimeoutError:
+        raise OSError(f"{url} did not answer in {_CONNECT_SECONDS:.0f} s") from None
+    except OSError:
+        raise
+    except Exception as error:  # picows' own, for an answer that is no WebSocket
+        raise OSError(f"{url}: {error}") from None
+    if not isinstance(connection, Connection):
+        raise OSError(f"{url} closed at once")
+    return connection
