@@ -2,29 +2,38 @@
 PYTHON ?= python3
 CONNECTORS ?= 1
 PY := .venv/bin/python
+UV := .venv/bin/uv
 
-.PHONY: up test lint lock clean install
+.PHONY: up test lint format lock install clean distclean
 
 up: .venv/installed
 	@exec $(PY) -m local up --connectors $(CONNECTORS)
 
 test: .venv/installed
-	$(PY) -m pytest
+	@$(PY) -m pytest
 
 lint: .venv/installed
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 
-install: .venv/installed
+format: .venv/installed
+	.venv/bin/ruff check --fix . && .venv/bin/ruff format .
 
 lock: .venv/installed
-	.venv/bin/uv pip compile -q pyproject.toml sdk/python/pyproject.toml --extra dev --extra cli --universal --no-header -o requirements.lock
+	$(UV) pip compile -q --universal --no-header --upgrade -o requirements.lock pyproject.toml sdk/python/pyproject.toml --extra dev --extra cli
+
+install: .venv/installed
 
 clean:
 	rm -rf .local
 
+distclean: clean
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# Bytecode is compiled here, so that the first start is as fast as the second.
 .venv/installed: pyproject.toml requirements.lock sdk/python/pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Stonechat needs Python 3.11 or newer: make PYTHON=python3.12 …")'
-	$(PYTHON) -m venv .venv
-	.venv/bin/pip install -q --disable-pip-version-check uv
-	.venv/bin/uv pip install -q --python $(PY) -r requirements.lock -r pyproject.toml --extra local -e "sdk/python[cli]"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Stonechat needs Python 3.11 or newer, as in: make PYTHON=python3.12")'
+	@echo "installing into .venv (once)"
+	@$(PYTHON) -m venv .venv
+	@$(PY) -m pip install -q --disable-pip-version-check uv
+	@$(UV) pip install -q --python $(PY) --compile-bytecode -r requirements.lock -r pyproject.toml --extra local -e 'sdk/python[cli]'
 	@touch $@

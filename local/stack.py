@@ -3,11 +3,10 @@
 import asyncio
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Self
 
 from local.layout import Layout
-from local.part import Part, PartFailedError, answers
+from local.part import Part, answers
 from local.stores import stores
 from shared import secretfiles
 
@@ -45,21 +44,19 @@ class Stack:
 
     async def start(self) -> None:
         """Returns when all is healthy. Raises `PartFailedError`, with nothing left running."""
-        self.layout.directory.mkdir(parents=True, exist_ok=True)
-        secretfiles.create_missing(self.layout.secrets)
-        try:
-            await self._start(*self.stores.values())
-            await self._start(self.gateway)
-            await self._start(*self.connectors)
-        except BaseException:
-            await self.stop()
-            raise
+        await self.start_stores()
+        await self.start_rest()
 
     async def start_stores(self) -> None:
-        """The stores alone, for tests of functions."""
+        """The stores alone."""
         self.layout.directory.mkdir(parents=True, exist_ok=True)
         secretfiles.create_missing(self.layout.secrets)
         await self._start(*self.stores.values())
+
+    async def start_rest(self) -> None:
+        """What needs the stores."""
+        await self._start(self.gateway)
+        await self._start(*self.connectors)
 
     async def failed(self) -> str:
         """Returns when a part died: which, and why, in one line."""
@@ -90,8 +87,8 @@ class Stack:
         except BaseException:
             for start in starts:
                 start.cancel()
-            with suppress(PartFailedError, asyncio.CancelledError):
-                await asyncio.gather(*starts, return_exceptions=True)
+            await asyncio.gather(*starts, return_exceptions=True)
+            await self.stop()
             raise
 
     def _gateway(self, tell: Callable[[str, str], None]) -> Part:

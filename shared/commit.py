@@ -5,7 +5,7 @@
 The insert is ordered and stops at the first refusal, so entries of one conversation never overtake
 each other. What was refused is either a repetition (its command is stored: the first entry is the
 answer, and the number is used for the next draft) or a collision (its number is stored: the counter
-was lost or stale, so it is raised to what is stored and all drafts behind take new numbers).
+was lost or stale, so it is raised to what is stored, and the drafts take numbers above that).
 """
 
 import time
@@ -147,8 +147,10 @@ class Commit:
             numbers.sort()
         if refused is not None and documents[refused]["_id"] not in found:
             conv, seq = documents[refused]["conv"], documents[refused]["seq"]
-            self._free[conv].clear()
-            self._sequencer.raise_to({conv: self._storage.highest(conv, at_least=seq)})
+            highest = self._storage.highest(conv, at_least=seq)
+            self._free[conv] = [number for number in self._free[conv] if number > highest]
+            # The counter must not give to others what is still held here.
+            self._sequencer.raise_to({conv: max([highest, *self._free[conv]])})
 
     def _return_numbers(self) -> None:
         """Numbers that nobody needs go back to the counter, or are closed at once. Where that

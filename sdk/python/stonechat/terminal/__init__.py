@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """The console script. Needs the extra `cli`."""
     try:
-        from stonechat.terminal.commands import app  # noqa: PLC0415
+        from stonechat.terminal.commands import app
     except ModuleNotFoundError as missing:
         sys.exit(f"stonechat: {missing.name} is not installed: pip install 'stonechat[cli]'")
     app()

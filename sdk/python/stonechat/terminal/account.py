@@ -41,7 +41,7 @@ async def sign_in(made: Client, username: str, accounts: Path) -> str:
         await made.register(username, fresh)
     except Conflict:
         await made.login(username, known or _asked(username))
-        return f"signed in as {username}"
+        return ""
     _keep(username, accounts, fresh)
     return f"registered {username}; the password is kept in {accounts}"
 

@@ -68,10 +68,10 @@ class Chat:
 
     async def _listen(self) -> None:
         async for method, params in self._client.signals():
-            if method == "read" and params["conv"] == self._conv:
-                if params["uid"] == self._peer["uid"]:
-                    self._read = max(self._read, params["seq"])
-                    self._refresh()
+            place = params.get("conv"), params.get("uid")
+            if method == "read" and place == (self._conv, self._peer["uid"]):
+                self._read = max(self._read, params["seq"])
+                self._refresh()
 
     async def _mark_read(self) -> None:
         if self._shown:

@@ -1,0 +1,197 @@
+"""The log on real stores: numbers, write-once, repetition, collisions, holes."""
+
+import threading
+
+import pytest
+
+from local.stack import Stack
+from shared import keys
+from shared.collections import MESSAGES
+from shared.commit import Outcome
+from shared.entry import Draft, Entry, shown
+from shared.history import History, Page
+from shared.ids import new_id
+from shared.log import Log, log
+from shared.stores import database, redis_client
+
+
+@pytest.fixture
+def conv(stores: Stack) -> str:
+    return f"g:{new_id()}"
+
+
+def draft(conv: str, cid: str, sender: str = "sender00") -> Draft:
+    return Draft(conv, sender, "message.send", cid, "text", {"text": f"text of {cid}"})
+
+
+def entries(outcomes: list[Outcome]) -> list[Entry]:
+    assert all(isinstance(outcome, Entry) for outcome in outcomes), outcomes
+    return [outcome for outcome in outcomes if isinstance(outcome, Entry)]
+
+
+def seqs(outcomes: list[Outcome]) -> list[int]:
+    return [entry.seq for entry in entries(outcomes)]
+
+
+def read_all(conv: str) -> Page:
+    return History(log(), hole_age=0).after(conv, 0, 200)
+
+
+def test_numbers_are_dense_from_one_in_each_conversation(conv: str) -> None:
+    other = f"g:{new_id()}"
+    found = log().append([draft(conv, "1"), draft(other, "1"), draft(conv, "2"), draft(conv, "3")])
+    assert seqs(found) == [1, 1, 2, 3]
+    assert seqs(log().append([draft(conv, "4")])) == [4]
+
+
+def test_nothing_appended_is_nothing(conv: str) -> None:
+    assert log().append([]) == []
+    assert read_all(conv) == Page([], 0, False)
+
+
+def test_a_repeated_command_is_the_same_entry_and_takes_no_number(conv: str) -> None:
+    first = entries(log().append([draft(conv, "1")]))[0]
+    again = entries(log().append([draft(conv, "1")]))[0]
+    assert (again.seq, again.id, again.ts, again.fresh) == (1, first.id, first.ts, False)
+    assert seqs(log().append([draft(conv, "2")])) == [2]
+    assert [each["type"] for each in read_all(conv).entries] == ["text", "text"]
+
+
+def test_repetitions_within_a_batch(conv: str) -> None:
+    log().append([draft(conv, "1")])
+    batch = [draft(conv, cid) for cid in ("2", "1", "3", "2", "4")]
+    found = entries(log().append(batch))
+    assert [entry.seq for entry in found] == [2, 1, 3, 2, 4]
+    assert [entry.fresh for entry in found] == [True, False, True, False, True]
+    assert read_all(conv).last_seq == 4
+
+
+def test_two_people_may_use_the_same_cid(conv: str) -> None:
+    found = log().append([draft(conv, "1", "sender01"), draft(conv, "1", "sender02")])
+    assert seqs(found) == [1, 2]
+
+
+@pytest.mark.parametrize("left", [None, 0, 3], ids=["lost", "reset", "gone back"])
+def test_a_counter_that_lies_loses_nothing(conv: str, left: int | None) -> None:
+    assert seqs(log().append([draft(conv, str(n)) for n in range(10)])) == list(range(1, 11))
+    if left is None:
+        redis_client().delete(keys.sequence(conv))
+    else:
+        redis_client().set(keys.sequence(conv), left)
+    after = log().append([draft(conv, str(n)) for n in range(8, 13)])
+    assert seqs(after) == [9, 10, 11, 12, 13]
+    page = read_all(conv)
+    assert [each["seq"] for each in page.entries] == list(range(1, 14))
+
+
+def test_order_survives_collisions(conv: str) -> None:
+    log().append([draft(conv, f"old{n}") for n in range(20)])
+    redis_client().set(keys.sequence(conv), 12)
+    found = seqs(log().append([draft(conv, f"new{n}") for n in range(15)]))
+    assert found == list(range(21, 36))
+
+
+def test_writers_side_by_side_share_one_line(conv: str) -> None:
+    logs = [log(), *(_another_log() for _ in range(3))]
+    done: dict[int, list[Outcome]] = {}
+
+    def write(number: int) -> None:
+        outcomes: list[Outcome] = []
+        for turn in range(5):
+            batch = [draft(conv, f"{turn}-{n}", f"sender{number:02}") for n in range(7)]
+            outcomes += logs[number % len(logs)].append(batch)
+        done[number] = outcomes
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        redis_client().delete(keys.sequence(conv))
+        thread.join()
+    for outcomes in done.values():
+        assert seqs(outcomes) == sorted(seqs(outcomes))
+    given = [seq for outcomes in done.values() for seq in seqs(outcomes)]
+    assert len(set(given)) == 8 * 5 * 7
+    history, reached = History(log(), hole_age=0), 0
+    types = []
+    while (page := history.after(conv, reached, 200)).entries:
+        assert page.entries[0]["seq"] == reached + 1
+        reached = page.entries[-1]["seq"]
+        types += [each["type"] for each in page.entries]
+    assert types.count("text") == len(given)
+    assert reached >= max(given)
+
+
+def test_bodies_are_stored_encrypted(conv: str) -> None:
+    log().append([draft(conv, "1")])
+    stored = database()[MESSAGES].find_one({"conv": conv})
+    assert stored is not None
+    assert b"text of 1" not in stored["body"]
+    assert shown(stored, None, log().content)["body"] == {"text": "text of 1"}
+
+
+def test_the_cid_is_its_senders_alone(conv: str) -> None:
+    log().append([draft(conv, "secret", "sender01")])
+    (stored,) = read_all(conv).entries
+    assert shown(stored, "sender01", log().content)["cid"] == "secret"
+    assert "cid" not in shown(stored, "sender02", log().content)
+
+
+def test_a_young_hole_stops_readers_and_an_old_one_is_closed(conv: str) -> None:
+    log().append([draft(conv, "1")])
+    redis_client().incrby(keys.sequence(conv), 2)  # two numbers whose writer died
+    log().append([draft(conv, "2")])
+    young = History(log(), hole_age=3600).after(conv, 0, 200)
+    assert ([each["seq"] for each in young.entries], young.last_seq, young.more) == ([1], 4, True)
+    old = History(log(), hole_age=-1).after(conv, 0, 200)
+    types = [(each["seq"], each["type"]) for each in old.entries]
+    assert types == [(1, "text"), (2, "void"), (3, "void"), (4, "text")]
+    assert not old.more
+
+
+def test_a_slow_writer_never_gets_a_number_that_was_closed(conv: str) -> None:
+    log().append([draft(conv, "1")])
+    redis_client().incrby(keys.sequence(conv), 1)
+    log().append([draft(conv, "3")])
+    closed = History(log(), hole_age=-1).after(conv, 0, 200)
+    redis_client().set(keys.sequence(conv), 1)  # the writer comes back with the number 2
+    assert seqs(log().append([draft(conv, "2")])) == [4]
+    page = read_all(conv)
+    assert page.entries[: len(closed.entries)] == closed.entries
+
+
+def test_reading_backwards(conv: str) -> None:
+    log().append([draft(conv, str(n)) for n in range(10)])
+    history = History(log(), hole_age=3600)
+
+    def found(page: Page) -> tuple[list[int], bool]:
+        return [each["seq"] for each in page.entries], page.more
+
+    assert found(history.before(conv, 8, 3)) == ([5, 6, 7], True)
+    assert found(history.before(conv, 3, 3)) == ([1, 2], False)
+    assert found(history.before(conv, 1, 3)) == ([], False)
+    assert found(history.before(conv, 99, 3)) == ([8, 9, 10], True)
+    assert found(history.latest(conv, 4)) == ([7, 8, 9, 10], True)
+    assert found(history.after(conv, 10, 3)) == ([], False)
+    assert found(history.after(conv, 7, 3)) == ([8, 9, 10], False)
+
+
+def test_reading_backwards_stops_behind_a_young_hole(conv: str) -> None:
+    log().append([draft(conv, "1"), draft(conv, "2")])
+    redis_client().incrby(keys.sequence(conv), 1)
+    log().append([draft(conv, "4"), draft(conv, "5")])
+    page = History(log(), hole_age=3600).before(conv, 6, 10)
+    assert ([each["seq"] for each in page.entries], page.more) == ([4, 5], True)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 100])
+def test_the_end_of_a_log_is_found_without_a_sort(conv: str, size: int) -> None:
+    log().append([draft(conv, str(n)) for n in range(size)])
+    assert log().storage.highest(conv) == size
+    assert log().storage.highest(conv, at_least=size) == size
+    assert log().storage.newest([conv])[conv]["seq"] == size
+
+
+def _another_log() -> Log:
+    """As another process of the function would have it."""
+    return log.__wrapped__()

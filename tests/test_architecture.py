@@ -1,0 +1,81 @@
+"""The rules that hold the tree together: who may import whom, and what is announced."""
+
+import ast
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+OURS = {"shared", "functions", "connector", "stonechat", "local", "benchmarks", "tests"}
+MAY_IMPORT = {
+    "shared": {"shared"},
+    "functions": {"shared"},
+    "connector": {"connector", "shared"},
+    "sdk": {"stonechat"},
+    "template": {"shared"},
+    "local": OURS - {"tests", "benchmarks"},
+    "benchmarks": {"benchmarks", "stonechat", "local"},
+}
+STACK = yaml.safe_load((ROOT / "stack.yml").read_text())
+FUNCTIONS = sorted(STACK["functions"])
+
+
+def imported(file: Path) -> Iterator[str]:
+    """The top-level names of ours that a file imports; relative ones stay in their folder."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+
+
+@pytest.mark.parametrize("folder", sorted(MAY_IMPORT))
+def test_imports_go_one_way(folder: str) -> None:
+    files = list((ROOT / folder).rglob("*.py"))
+    wrong = [
+        f"{file.relative_to(ROOT)} imports {module}"
+        for file in files
+        for module in imported(file)
+        if (top := module.split(".")[0]) in OURS and top not in MAY_IMPORT[folder]
+    ]
+    assert files or folder == "benchmarks"
+    assert wrong == []
+
+
+def test_functions_are_one_folder_each() -> None:
+    folders = {path.parent.name for path in (ROOT / "functions").glob("*/handler.py")}
+    assert folders == set(FUNCTIONS)
+
+
+def test_redis_keys_and_collections_are_spelled_once() -> None:
+    prefixes = ('f"seq:', 'f"tail:', 'f"node:', 'f"channel:', 'f"revoked:', 'f"attempts:')
+    wrong = [
+        str(file.relative_to(ROOT))
+        for folder in ("shared", "functions", "connector")
+        for file in (ROOT / folder).rglob("*.py")
+        if file.name != "keys.py" and any(prefix in file.read_text() for prefix in prefixes)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_annotations_say_what_the_handler_has(name: str, layout: object) -> None:
+    handler = importlib.import_module(f"functions.{name}.handler")
+    methods = getattr(handler, name).methods
+    annotations = STACK["functions"][name]["annotations"]
+
+    def listed(key: str) -> list[str]:
+        return sorted(filter(None, annotations.get(key, "").split(",")))
+
+    assert annotations["topic"] == "stonechat"
+    assert listed("stonechat.methods") == sorted(methods)
+    assert listed("stonechat.public") == sorted(each for each in methods if methods[each].public)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_no_module_is_many_things(name: str) -> None:
+    for file in (ROOT / "functions" / name).rglob("*.py"):
+        assert len(file.read_text().splitlines()) <= 400, file
