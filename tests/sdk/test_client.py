@@ -1,0 +1,152 @@
+"""The client library against the whole system."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from stonechat import Client, Conflict, InvalidParams, SignedOut, SqliteState, Unauthenticated
+from stonechat.entry import Entry
+
+from local.stack import Stack
+from tests.checker import Record, check
+from tests.proxy import Proxy
+from tests.wire import PASSWORD, Wire, direct
+
+
+@pytest.fixture
+def urls(stack: Stack) -> list[str]:
+    return stack.layout.connector_urls
+
+
+@pytest.fixture
+async def pair(urls: list[str], name: str) -> AsyncIterator[tuple[Client, Client]]:
+    async with Client(urls[0]) as alice, Client(urls[1]) as bob:
+        await alice.register(name + "a", PASSWORD)
+        await bob.register(name + "b", PASSWORD)
+        yield alice, bob
+
+
+async def take(client: Client, count: int, seconds: float = 30) -> list[Entry]:
+    found: list[Entry] = []
+    async with asyncio.timeout(seconds):
+        async for entry in client.entries():
+            found.append(entry)
+            if len(found) == count:
+                break
+    return found
+
+
+async def test_entries_come_in_order_with_ones_own_among_them(pair: tuple[Client, Client]) -> None:
+    alice, bob = pair
+    conv, count = direct(alice.uid, bob.uid), 200
+    sends = [
+        sender.send(conv=conv, text=f"{number}")
+        for number in range(count)
+        for sender in (alice, bob)
+    ]
+    sent = await asyncio.gather(*sends)
+    records = []
+    for client in pair:
+        record = Record(client.uid, client.uid)
+        for entry in await take(client, 2 * count):
+            record.apply({"conv": entry.conv, "seq": entry.seq, "id": entry.id})
+        records.append(record)
+    assert check(records, {conv: {alice.uid, bob.uid}}) == 0
+    assert {each.seq for each in sent} == {e["seq"] for e in records[0].applied[conv]}
+
+
+async def test_a_new_client_begins_with_what_comes(
+    pair: tuple[Client, Client], urls: list[str], name: str
+) -> None:
+    alice, bob = pair
+    await alice.send(to=bob.uid, text="old")
+    async with Client(urls[0]) as late, Client(urls[0], from_start=True) as thorough:
+        await late.login(name + "b", PASSWORD)
+        await thorough.login(name + "b", PASSWORD)
+        await alice.send(to=bob.uid, text="new")
+        assert [entry.body["text"] for entry in await take(late, 1)] == ["new"]
+        assert [entry.body["text"] for entry in await take(thorough, 2)] == ["old", "new"]
+
+
+async def test_it_comes_back_by_itself_and_misses_nothing(urls: list[str], name: str) -> None:
+    alice = await Wire.sign_in(urls[0], name + "a")
+    async with Proxy(urls[1]) as proxy, Client(proxy.url) as bob:
+        await bob.register(name + "b", PASSWORD)
+        for number in range(5):
+            await alice.send(bob.uid, f"c{2 * number}")
+            proxy.cut()
+            await alice.send(bob.uid, f"c{2 * number + 1}")
+            found = await take(bob, 2)
+            assert [entry.seq for entry in found] == [2 * number + 1, 2 * number + 2]
+
+
+async def test_what_is_sent_over_broken_connections_is_stored_once(
+    urls: list[str], name: str
+) -> None:
+    bob = await Wire.sign_in(urls[0], name + "b")
+    async with Proxy(urls[1]) as proxy, Client(proxy.url) as alice:
+        await alice.register(name + "a", PASSWORD)
+        sends = []
+        for number in range(60):
+            if number % 20 == 10:
+                proxy.cut()
+            sends.append(asyncio.create_task(alice.send(to=bob.uid, text=str(number))))
+            await asyncio.sleep(0.002)
+        async with asyncio.timeout(30):
+            sent = await asyncio.gather(*sends)
+    conv = direct(alice.uid, bob.uid)
+    stored = (await bob.call("message.history", conv=conv, after=0, limit=200))["entries"]
+    texts = {each["seq"]: each["body"]["text"] for each in stored if each["type"] == "text"}
+    assert texts == {each.seq: str(number) for number, each in enumerate(sent)}
+
+
+async def test_the_state_carries_over_to_the_next_process(
+    urls: list[str], name: str, tmp_path: Path
+) -> None:
+    bob = await Wire.sign_in(urls[1], name + "b")
+    state = tmp_path / "alice.sqlite"
+    async with Client(urls[0], state=SqliteState(state)) as alice:
+        await alice.register(name + "a", PASSWORD)
+        uid = alice.uid
+        await bob.send(uid, "c1", "one")
+        await bob.send(uid, "c2", "two")
+        iterator = alice.entries()
+        assert (await anext(iterator)).body["text"] == "one"
+        assert (await anext(iterator)).body["text"] == "two"  # being handled when it ends
+    await bob.send(uid, "c3", "three")
+    unsent = SqliteState(state)
+    params = {"to": bob.uid, "cid": "kept", "type": "text", "body": {"text": "kept"}}
+    unsent.keep("kept", "message.send", params)
+    async with Client(urls[0], state=unsent) as alice:
+        assert await alice.resume()
+        assert alice.uid == uid
+        texts = [entry.body["text"] for entry in await take(alice, 3)]
+    assert texts == ["two", "three", "kept"]
+    kept = SqliteState(state)
+    assert kept.kept() == []
+
+
+async def test_errors_have_types(urls: list[str], name: str) -> None:
+    async with Client(urls[0]) as client:
+        with pytest.raises(Unauthenticated, match="bad_credentials"):
+            await client.login(name, PASSWORD)
+        await client.register(name, PASSWORD)
+        with pytest.raises(InvalidParams) as refused:
+            await client.send(to="?", text="x")
+        assert refused.value.data["errors"][0]["loc"] == ["to"]
+    async with Client(urls[0]) as again:
+        with pytest.raises(Conflict, match="username_taken"):
+            await again.register(name, PASSWORD)
+
+
+async def test_signed_out_is_told_to_everyone_who_waits(pair: tuple[Client, Client]) -> None:
+    alice, _ = pair
+    waiting = asyncio.create_task(take(alice, 1))
+    with suppress(SignedOut):
+        await alice.logout()
+    with pytest.raises(SignedOut):
+        await waiting
+    with pytest.raises(SignedOut):
+        await alice.call("user.get", {"uids": [alice.uid]})

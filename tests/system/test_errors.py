@@ -1,0 +1,328 @@
+"""Every row of the protocol's error table that applies, provoked from outside."""
+
+import asyncio
+import base64
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import orjson
+import pytest
+
+from local.stack import Stack
+from shared import secretfiles, tokens
+from shared.ids import new_id
+from tests.wire import PASSWORD, Refused, Wire, direct
+
+
+@pytest.fixture
+def url(stack: Stack) -> str:
+    return stack.layout.connector_urls[0]
+
+
+@pytest.fixture
+async def alice(url: str, name: str) -> Wire:
+    return await Wire.sign_in(url, name + "a")
+
+
+async def refusal(wire: Wire, method: str, **params: Any) -> tuple[int, str]:
+    with pytest.raises(Refused) as refused:
+        await wire.call(method, **params)
+    return refused.value.code, refused.value.reason
+
+
+TEXT = {"type": "text", "body": {"text": "x"}}
+
+
+async def test_methods_nobody_has(alice: Wire) -> None:
+    unknown = (-32601, "unknown_method")
+    for method in ("no.such", "session.channels", "session.close", "", "__class__"):
+        assert await refusal(alice, method) == unknown
+
+
+@pytest.mark.parametrize(
+    ("params", "loc"),
+    [
+        ({}, ["cid"]),
+        ({"cid": 7, "to": "someone0"} | TEXT, ["cid"]),
+        ({"cid": "", "to": "someone0"} | TEXT, ["cid"]),
+        ({"cid": "c" * 65, "to": "someone0"} | TEXT, ["cid"]),
+        ({"cid": "c", "to": "UPPER000"} | TEXT, ["to"]),
+        ({"cid": "c"} | TEXT, []),
+        ({"cid": "c", "to": "someone0", "conv": "u:someone0"} | TEXT, []),
+        ({"cid": "c", "to": "someone0", "type": "text", "body": {}}, ["body", "text"]),
+        ({"cid": "c", "to": "someone0", "type": "text", "body": {"text": 5}}, ["body", "text"]),
+        ({"cid": "c", "to": "someone0", "type": "nonsense", "body": {}}, ["type"]),
+        ({"cid": "c", "to": "someone0", "type": "edit", "body": {}}, ["type"]),
+        ({"cid": "c", "to": "someone0", "reply_to": 0} | TEXT, ["reply_to"]),
+        ({"cid": "c", "to": "someone0", "mentions": ["someone0"] * 51} | TEXT, ["mentions"]),
+    ],
+)
+async def test_params_that_do_not_fit(alice: Wire, params: dict[str, Any], loc: list[str]) -> None:
+    with pytest.raises(Refused) as refused:
+        await alice.call("message.send", **params)
+    assert (refused.value.code, refused.value.reason) == (-32602, "invalid_params")
+    assert loc in [error["loc"] for error in refused.value.data["errors"]]
+    assert all({"loc", "msg", "type"} == set(error) for error in refused.value.data["errors"])
+
+
+async def test_a_body_at_the_limit_and_beyond(alice: Wire) -> None:
+    room = 32 * 1024 - len('{"text":""}')
+    await alice.send(alice.uid, "fits", "x" * room)
+    assert await refusal(
+        alice, "message.send", to=alice.uid, cid="c", type="text", body={"text": "x" * (room + 1)}
+    ) == (-32007, "too_large")
+
+
+async def test_conversations_of_others(alice: Wire) -> None:
+    one, two = new_id(), new_id()
+    not_mine = (-32002, "not_a_member")
+    for conv in (direct(one, two), f"u:{one}", f"g:{one}"):
+        assert await refusal(alice, "message.history", conv=conv) == not_mine
+        assert await refusal(alice, "conversation.read", conv=conv, seq=0) == not_mine
+        assert await refusal(alice, "message.send", conv=conv, cid="c", **TEXT) == not_mine
+    own_inbox = f"u:{alice.uid}"
+    assert await refusal(alice, "message.send", conv=own_inbox, cid="c", **TEXT) == (
+        -32002,
+        "forbidden",
+    )
+    assert await refusal(alice, "message.send", to=one, cid="c", **TEXT) == (-32003, "not_found")
+
+
+async def test_before_a_session_is_open(url: str, name: str) -> None:
+    wire = await Wire.connect(url)
+    nobody = (-32001, "unauthenticated")
+    assert await refusal(wire, "message.send", to="someone0", cid="c", **TEXT) == nobody
+    assert await refusal(wire, "user.get", uids=["someone0"]) == nobody
+    assert await refusal(wire, "session.renew", access_token="x") == nobody
+    registered = await wire.call("auth.register", username=name, password=PASSWORD)
+    await wire.open(registered["access_token"])
+    device = {"id": "x"}
+    again = {"access_token": registered["access_token"], "device": device}
+    assert await refusal(wire, "session.open", **again) == (-32004, "conflict")
+
+
+async def test_what_comes_with_the_opening_waits_for_it(url: str, name: str) -> None:
+    known = await Wire.sign_in(url, name)
+    wire = await Wire.connect(url)
+    token = known.tokens["access_token"]
+    opening = wire.start("session.open", access_token=token, device={"id": "x"})
+    asked = wire.start("user.get", uids=[known.uid])
+    assert "result" in await asyncio.wait_for(opening, 10)
+    assert (await asyncio.wait_for(asked, 10))["result"]["users"][0]["uid"] == known.uid
+
+
+def signed(stack: Stack, **changes: Any) -> str:
+    """An access token with other claims, signed with the real key."""
+    key = secretfiles.read(stack.layout.secrets, secretfiles.SIGNING_KEY)
+    now = int(time.time())
+    claims = {"sub": new_id(), "did": new_id(), "iat": now, "exp": now + 60, "jti": "j"} | changes
+    headers = {"typ": claims.pop("typ", tokens.ACCESS)}
+    return jwt.encode(claims, key, algorithm="EdDSA", headers=headers)
+
+
+async def test_tokens_that_are_not_taken(stack: Stack, url: str, alice: Wire) -> None:
+    head, body, signature = alice.tokens["access_token"].split(".")
+    claims = jwt.decode(alice.tokens["access_token"], options={"verify_signature": False})
+    forged, _ = secretfiles.signing_pair()
+    none = base64.urlsafe_b64encode(b'{"alg":"none","typ":"at+jwt"}').decode().rstrip("=")
+    refused = {
+        "garbage": "unauthenticated",
+        f"{head}.{body}.{signature[:-4]}AAAA": "unauthenticated",
+        f"{none}.{body}.": "unauthenticated",
+        jwt.encode(claims, forged, "EdDSA", headers={"typ": "at+jwt"}): "unauthenticated",
+        jwt.encode(claims, "secret" * 8, "HS256", headers={"typ": "at+jwt"}): "unauthenticated",
+        alice.tokens["refresh_token"]: "unauthenticated",
+        signed(stack, exp=int(time.time()) - 1): "token_expired",
+        (stack.layout.secrets / secretfiles.SERVICE_TOKEN).read_text().strip(): "unauthenticated",
+    }
+    for token, reason in refused.items():
+        wire = await Wire.connect(url)
+        params = {"access_token": token, "device": {"id": "x"}}
+        assert await refusal(wire, "session.open", **params) == (-32001, reason), token
+        await wire.close()
+
+
+async def test_a_session_ends_with_its_token_unless_renewed(stack: Stack, url: str) -> None:
+    soon, uid, did = int(time.time()) + 3, new_id(), new_id()
+    ends, lives = await Wire.connect(url), await Wire.connect(url)
+    for wire in (ends, lives):
+        await wire.open(signed(stack, sub=uid, did=did, exp=soon))
+    longer = signed(stack, sub=uid, did=did, exp=soon + 60)
+    renewed = await lives.call("session.renew", access_token=longer)
+    assert renewed == {"expires_at": (soon + 60) * 1000}
+    assert await refusal(lives, "session.renew", access_token=signed(stack)) == (
+        -32002,
+        "forbidden",
+    )
+    assert await ends.until_closed() == 4001
+    assert (await lives.call("user.get", uids=[uid]))["users"] == []
+
+
+async def test_frames_that_are_no_requests(alice: Wire) -> None:
+    for text, reason in (
+        (b"{not json", "parse_error"),
+        (b"[]", "invalid_request"),
+        (b'{"jsonrpc":"2.0","method":"user.get"}', "invalid_request"),
+    ):
+        alice.send_text(text)
+        await alice.call("user.get", uids=[alice.uid])
+        assert alice.unasked[-1]["data"]["reason"] == reason
+
+
+async def test_ten_bad_frames_in_a_row_close_the_session(alice: Wire) -> None:
+    for _ in range(9):
+        alice.send_text(b"?")
+    await alice.call("user.get", uids=[alice.uid])
+    for _ in range(10):
+        alice.send_text(b"?")
+    assert await alice.until_closed() == 4003
+    assert len(alice.unasked) == 19
+
+
+@pytest.mark.parametrize(("size", "code"), [(64 * 1024, None), (64 * 1024 + 1, 1009)])
+async def test_a_frame_at_the_limit_and_beyond(url: str, size: int, code: int | None) -> None:
+    wire = await Wire.connect(url)
+    frame = b'{"jsonrpc":"2.0","id":1,"method":"no.such","params":{"x":"%s"}}'
+    padding = b"x" * (size - len(frame % b""))
+    wire.send_text(frame % padding)
+    if code is None:
+        assert await refusal(wire, "no.such") == (-32601, "unknown_method")
+    else:
+        assert await wire.until_closed() == code
+
+
+async def test_logout_kills_the_device_everywhere(stack: Stack, name: str) -> None:
+    urls = stack.layout.connector_urls
+    alice = await Wire.sign_in(urls[0], name)
+    same = await Wire.connect(urls[1])
+    await same.open(alice.tokens["access_token"])
+    other = await Wire.sign_in(urls[1], name)
+    assert await alice.call("auth.logout") == {}
+    assert (await alice.until_closed(), await same.until_closed()) == (4001, 4001)
+    wire = await Wire.connect(urls[0])
+    dead = {"access_token": alice.tokens["access_token"], "device": {"id": "x"}}
+    assert await refusal(wire, "session.open", **dead) == (-32001, "unauthenticated")
+    spent = {"refresh_token": alice.tokens["refresh_token"]}
+    assert await refusal(wire, "auth.refresh", **spent) == (-32001, "unauthenticated")
+    assert (await other.call("user.get", uids=[other.uid]))["users"][0]["username"] == name
+
+
+async def test_a_refresh_token_used_twice_signs_the_device_out(url: str, name: str) -> None:
+    alice = await Wire.sign_in(url, name)
+    wire = await Wire.connect(url)
+    first = {"refresh_token": alice.tokens["refresh_token"]}
+    fresh = await wire.call("auth.refresh", **first)
+    assert fresh["uid"] == alice.uid
+    assert await refusal(wire, "auth.refresh", **first) == (-32001, "unauthenticated")
+    assert await alice.until_closed() == 4001
+    second = {"refresh_token": fresh["refresh_token"]}
+    assert await refusal(wire, "auth.refresh", **second) == (-32001, "unauthenticated")
+    params = {"access_token": fresh["access_token"], "device": {"id": "x"}}
+    assert await refusal(wire, "session.open", **params) == (-32001, "unauthenticated")
+
+
+async def test_guessing_passwords_is_slowed_down_and_locked(url: str, name: str) -> None:
+    await Wire.sign_in(url, name)
+    wire = await Wire.connect(url)
+    wrong = {"username": name, "password": "wrong password"}
+    reasons = [(await refusal(wire, "auth.login", **wrong))[1] for _ in range(5)]
+    assert reasons == ["bad_credentials"] * 5
+    with pytest.raises(Refused) as refused:
+        await wire.call("auth.login", **wrong)
+    assert refused.value.data == {"reason": "too_many_attempts", "retry_after": 1}
+    # The right password has to wait as well: the answer must not tell which it was.
+    assert await refusal(wire, "auth.login", username=name, password=PASSWORD) == (
+        -32005,
+        "too_many_attempts",
+    )
+    assert await refusal(wire, "auth.login", username=name + "x", password=PASSWORD) == (
+        -32001,
+        "bad_credentials",
+    )
+    taken = {"username": name, "password": PASSWORD}
+    assert await refusal(wire, "auth.register", **taken) == (-32004, "username_taken")
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"username": "ab", "password": PASSWORD},
+        {"username": "a" * 33, "password": PASSWORD},
+        {"username": "Upper", "password": PASSWORD},
+        {"username": "short-password", "password": "1234567"},
+        {"username": "long-password", "password": "x" * 129},
+    ],
+)
+async def test_accounts_that_cannot_be_made(url: str, params: dict[str, str]) -> None:
+    wire = await Wire.connect(url)
+    assert await refusal(wire, "auth.register", **params) == (-32602, "invalid_params")
+
+
+async def test_the_http_door(stack: Stack, alice: Wire) -> None:
+    gateway = stack.layout.gateway_url
+    bearer = {"Authorization": f"Bearer {alice.tokens['access_token']}"}
+
+    def request(method: str, params: dict[str, Any]) -> bytes:
+        return orjson.dumps({"jsonrpc": "2.0", "id": "h", "method": method, "params": params})
+
+    send = request("message.send", {"to": alice.uid, "cid": "h1"} | TEXT)
+    unknown = request("message.send", {"to": new_id(), "cid": "h2"} | TEXT)
+    other = request("message.send", {"conv": f"u:{new_id()}", "cid": "h3"} | TEXT)
+    async with httpx.AsyncClient(base_url=gateway, timeout=20) as http:
+
+        async def status(function: str, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
+            answer = await http.post(f"/function/{function}", content=body, headers=headers)
+            found = answer.json()
+            return answer.status_code, found.get("error", {}).get("data", {}).get("reason", "ok")
+
+        assert await status("send", send, bearer) == (200, "ok")
+        assert await status("send", send, {}) == (401, "unauthenticated")
+        assert await status("send", send, {"Authorization": "Bearer x"}) == (401, "unauthenticated")
+        assert await status("send", b"{", bearer) == (400, "parse_error")
+        assert await status("send", b"[]", bearer) == (400, "invalid_request")
+        assert await status("send", request("message.send", {}), bearer) == (400, "invalid_params")
+        assert await status("send", request("user.get", {}), bearer) == (404, "unknown_method")
+        assert await status("send", unknown, bearer) == (404, "not_found")
+        assert await status("send", other, bearer) == (403, "not_a_member")
+        assert (await http.post("/function/none", content=send)).status_code == 404
+        batch = {"Content-Type": "application/cloudevents-batch+json"}
+        event = {"specversion": "1.0", "id": "1", "source": "/x", "type": "message.send"}
+        forged = orjson.dumps([event | {"uid": alice.uid, "data": {"to": alice.uid} | TEXT}])
+        assert await status("send", forged, batch) == (401, "unauthenticated")
+        assert await status("send", forged, batch | bearer) == (401, "unauthenticated")
+        assert await status("send", forged, batch | {"Authorization": "Bearer no"}) == (
+            401,
+            "unauthenticated",
+        )
+        metrics = await http.get("/function/send/metrics")
+        assert metrics.status_code == 401
+
+
+async def test_an_http_call_is_told_to_the_sockets(stack: Stack, alice: Wire) -> None:
+    body = {"jsonrpc": "2.0", "id": 1, "method": "message.send"}
+    params = {"to": alice.uid, "cid": "h1"} | TEXT
+    async with httpx.AsyncClient(base_url=stack.layout.gateway_url) as http:
+        answer = await http.post(
+            "/function/send",
+            json=body | {"params": params},
+            headers={"Authorization": f"Bearer {alice.tokens['access_token']}"},
+        )
+    (entry,) = await alice.until("entry", 1)
+    assert entry["id"] == answer.json()["result"]["id"]
+
+
+async def test_secrets_are_for_their_owner_only(stack: Stack) -> None:
+    files = list(Path(stack.layout.secrets).iterdir())
+    assert {file.name for file in files} >= {secretfiles.SIGNING_KEY, secretfiles.CONTENT_KEYS}
+    assert {file.stat().st_mode & 0o077 for file in files} == {0}
+
+
+async def test_the_pages(stack: Stack) -> None:
+    base = stack.layout.connector_urls[0].replace("ws:", "http:").removesuffix("/v1")
+    async with httpx.AsyncClient(base_url=base) as http:
+        found = {path: await http.get(path) for path in ("/healthz", "/readyz", "/metrics", "/x")}
+    assert [page.status_code for page in found.values()] == [200, 200, 200, 404]
+    assert "stonechat_frames_in_total" in found["/metrics"].text
