@@ -30,6 +30,8 @@ from shared.tokens import Verifier
 
 logger = structlog.get_logger(__name__)
 
+_CANCEL_TRIES = 10
+
 
 class Connector:
     """One node. `run` serves until `stop` is called, then drains."""
@@ -152,9 +154,7 @@ class Connector:
         logger.info("connector_draining", sessions=len(self._server.sockets))
         await self._server.stop_listening()
         await self._server.close_all("draining", self._config.drain_timeout)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await _cancelled(self._tasks)
         try:
             async with asyncio.timeout(5):
                 await self._node.leave()
@@ -228,3 +228,13 @@ class Connector:
                         socket.ping()
                     case "dead":
                         socket.drop()
+
+
+async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancels until all have ended: a library may take a cancellation for a lost connection."""
+    pending = set(tasks)
+    for _ in range(_CANCEL_TRIES):
+        for task in pending:
+            task.cancel()
+        if pending:
+            _, pending = await asyncio.wait(pending, timeout=0.2)

@@ -73,6 +73,7 @@ class Deployment:
             "invocationCount": self.invocations,
             "annotations": self.annotations,
             "labels": self.labels,
+            "processes": [self.replica.pid] if self.replica is not None else [],
         }
 
 

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable
 from typing import Self
 
+import httpx
+
 from local.layout import Layout
 from local.part import Part, answers
 from local.stores import stores
@@ -41,6 +43,17 @@ class Stack:
         """All parts by name, in the order they start."""
         ours = [self.gateway, *self.connectors]
         return self.stores | {part.name: part for part in ours}
+
+    async def function_pids(self, name: str) -> list[int]:
+        """The processes that run a function at this moment."""
+        user, password = (
+            secretfiles.read(self.layout.secrets, secret)
+            for secret in (secretfiles.GATEWAY_USER, secretfiles.GATEWAY_PASSWORD)
+        )
+        async with httpx.AsyncClient(auth=(user, password), timeout=5) as http:
+            answer = await http.get(f"{self.layout.gateway_url}/system/function/{name}")
+        found: list[int] = answer.raise_for_status().json()["processes"]
+        return found
 
     async def start(self) -> None:
         """Returns when all is healthy. Raises `PartFailedError`, with nothing left running."""
