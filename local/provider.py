@@ -21,7 +21,7 @@ import yaml
 
 from connector.backoff import Backoff
 from local import ports
-from local.part import answers
+from local.part import answers, die_with_parent
 
 logger = structlog.get_logger(__name__)
 
@@ -120,6 +120,7 @@ class Provider:
                 str(theirs.fileno()),
                 pass_fds=[theirs.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
+                preexec_fn=die_with_parent,
             )
         reader, self._control = await asyncio.open_connection(sock=mine)
         await asyncio.wait_for(reader.readline(), _START_SECONDS)
