@@ -72,6 +72,9 @@ _BODIES: dict[str, TypeAdapter[Any]] = {
 }
 
 
+TYPES = frozenset(_BODIES)
+
+
 def check(type_: str, body: dict[str, Any], limit: int) -> None:
     """Raises `invalid_params` where the body does not fit the type, and `too_large` where it is
     more than `limit` bytes as JSON."""

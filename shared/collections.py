@@ -27,7 +27,14 @@ COMMANDS = "commands"
 INDEXES: dict[str, list[IndexModel]] = {
     USERS: [IndexModel([("username", ASCENDING)], unique=True, name="username")],
     DEVICES: [IndexModel([("uid", ASCENDING)], name="uid")],
-    MESSAGES: [IndexModel([("conv", ASCENDING), ("seq", ASCENDING)], unique=True, name="conv_seq")],
+    MESSAGES: [
+        IndexModel([("conv", ASCENDING), ("seq", ASCENDING)], unique=True, name="conv_seq"),
+        IndexModel(
+            [("conv", ASCENDING), ("ref", ASCENDING)],
+            partialFilterExpression={"ref": {"$exists": True}},
+            name="conv_ref",
+        ),
+    ],
     CONVERSATIONS: [IndexModel([("uid", ASCENDING)], name="uid")],
     COMMANDS: [IndexModel([("expires", ASCENDING)], expireAfterSeconds=0, name="expires")],
 }

@@ -10,6 +10,7 @@ from shared.content import Keyring
 from shared.ids import new_id
 
 VOID = "void"
+_SHOWN = ("ref", "reply_to", "mentions", "forwarded", "edited", "recalled")
 SYSTEM = "system"  # the sender of entries that no person sent
 
 
@@ -27,6 +28,7 @@ class Draft:
     ref: int | None = None
     reply_to: int | None = None
     mentions: list[str] | None = None
+    forwarded: dict[str, Any] | None = None  # the first sender and ts of what is passed on
     session: str | None = None  # the sender's own, which gets the result and no `entry`
     id: str = field(default_factory=new_id)
 
@@ -63,13 +65,7 @@ def stored(draft: Draft, seq: int, ts: int, keyring: Keyring) -> Document:
         "cid": draft.cid,
         "body": keyring.seal(draft.conv, draft.key, orjson.dumps(draft.body)),
     }
-    if draft.ref is not None:
-        document["ref"] = draft.ref
-    if draft.reply_to is not None:
-        document["reply_to"] = draft.reply_to
-    if draft.mentions:
-        document["mentions"] = draft.mentions
-    return document
+    return document | _extras(draft)
 
 
 def void(conv: str, seq: int, ts: int) -> Document:
@@ -92,7 +88,7 @@ def shown(document: Document, viewer: str | None, keyring: Keyring) -> dict[str,
         entry["body"] = orjson.loads(
             keyring.open(document["conv"], document["_id"], document["body"])
         )
-    for name in ("ref", "reply_to", "mentions", "edited", "recalled"):
+    for name in _SHOWN:
         if name in document:
             entry[name] = document[name]
     if viewer == document["sender"] and "cid" in document:
@@ -111,10 +107,18 @@ def public(draft: Draft, document: Document) -> dict[str, Any]:
         "type": draft.type,
         "body": draft.body,
     }
+    return entry | _extras(draft)
+
+
+def _extras(draft: Draft) -> dict[str, Any]:
+    """What only some entries have."""
+    extras: dict[str, Any] = {}
     if draft.ref is not None:
-        entry["ref"] = draft.ref
+        extras["ref"] = draft.ref
     if draft.reply_to is not None:
-        entry["reply_to"] = draft.reply_to
+        extras["reply_to"] = draft.reply_to
     if draft.mentions:
-        entry["mentions"] = draft.mentions
-    return entry
+        extras["mentions"] = draft.mentions
+    if draft.forwarded is not None:
+        extras["forwarded"] = draft.forwarded
+    return extras

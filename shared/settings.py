@@ -38,6 +38,7 @@ class Settings(BaseSettings):
 
     # The log.
     body_limit: int = Field(32 * 1024, gt=0, description="bytes of one entry's body as JSON")
+    recall_window: int = Field(86400, ge=0, description="seconds to recall one's own, 0: always")
     mentions_limit: int = Field(50, ge=0)
     history_limit: int = Field(200, gt=0, description="entries in one answer")
     commit_limit: int = Field(500, gt=0, description="entries in one insert")
@@ -51,7 +52,7 @@ class Settings(BaseSettings):
 
     # Commands (results kept for replay of a cid).
     command_ttl: int = Field(7 * 86400, gt=0, description="seconds a first result is kept")
-    command_lease: float = Field(30.0, gt=0, description="seconds until a dead command is retaken")
+    command_lease: float = Field(10.0, gt=0, description="seconds until a dead command is retaken")
 
     # The bus.
     node_stream_length: int = Field(10_000, gt=0, description="entries kept for a slow node")

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 import redis
-from pymongo import UpdateOne
+from pymongo import ReturnDocument, UpdateOne
 from pymongo.collection import Collection
 
 from shared import keys
@@ -92,6 +92,19 @@ class States:
             ordered=True,
         )
         self.mark_changed((uid, conv) for uid, conv, _ in marks)
+
+    def update(self, uid: str, conv: str, change: Document) -> Document:
+        """Changes a person's state in a conversation, and returns it."""
+        stored: Document = self._conversations.find_one_and_update(  # type: ignore[assignment]
+            {"_id": f"{uid} {conv}"},
+            {"$set": change, "$setOnInsert": {"uid": uid, "conv": conv}}
+            if change
+            else {"$setOnInsert": {"uid": uid, "conv": conv}},
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+        self.mark_changed([(uid, conv)])
+        return stored
 
     def mark_changed(self, places: Iterable[tuple[str, str]]) -> None:
         """After a change was stored: (uid, conversation)."""

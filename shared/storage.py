@@ -5,7 +5,7 @@ insert checks both. All reads are by conversation and numbers, which are dense: 
 or skipped by the store.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
@@ -37,6 +37,34 @@ class Storage:
     def by_key(self, keys: Sequence[str]) -> dict[str, Document]:
         """The documents of these `_id`s that are stored."""
         return {found["_id"]: found for found in self._messages.find({"_id": {"$in": list(keys)}})}
+
+    def edit(self, conv: str, seq: int, by: int, ts: int, content: Callable[[str], bytes]) -> None:
+        """Gives an entry the body of the edit entry numbered `by`. The highest number wins, in
+        whatever order edits arrive; a recalled entry stays without a body. `content` seals the
+        body for the entry's key."""
+        place = {"conv": conv, "seq": seq}
+        entry = self._messages.find_one(place, {"_id": True})
+        if entry is not None:
+            latest = {"$or": [{"edited_by": {"$exists": False}}, {"edited_by": {"$lt": by}}]}
+            self._messages.update_one(
+                place | {"recalled": {"$exists": False}} | latest,
+                {"$set": {"body": content(entry["_id"]), "edited": ts, "edited_by": by}},
+            )
+        if self._messages.find_one(place | {"recalled": {"$exists": True}}, {"_id": True}):
+            # It was recalled while the edit was under way: the edit's own body must go as well.
+            self.recall(conv, seq, ts)
+
+    def recall(self, conv: str, seq: int, ts: int) -> None:
+        """Removes the body of an entry, and of all edits of it, for ever."""
+        # The mark comes with the removal, and an edit that is under way respects the mark.
+        self._messages.update_one(
+            {"conv": conv, "seq": seq, "recalled": {"$exists": False}},
+            {"$unset": {"body": ""}, "$set": {"recalled": ts}},
+        )
+        self._messages.update_many(
+            {"conv": conv, "ref": seq, "type": "edit", "recalled": {"$exists": False}},
+            {"$unset": {"body": ""}, "$set": {"recalled": ts}},
+        )
 
     def between(self, conv: str, first: int, last: int) -> list[Document]:
         """The stored entries with these numbers (both ends included), ascending."""

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from shared import bodies, conversation, people
 from shared.call import Call
 from shared.conversation import Conversation
-from shared.entry import Draft
+from shared.entry import Draft, shown
 from shared.errors import CallError, Reason, invalid_params
 from shared.function import Function
 from shared.log import log
@@ -16,15 +16,23 @@ from shared.params import Cid, Conv, Id, Params, Seq
 from shared.settings import settings
 from shared.states import states
 
+from . import life
+
 send = Function("send")
+
+
+class Source(Params):
+    conv: Conv
+    seq: int = Field(ge=1, le=2**53)
 
 
 class Send(Params):
     conv: Conv | None = None
     to: Id | None = None
     cid: Cid
-    type: str
-    body: dict[str, Any]
+    type: str | None = None
+    body: dict[str, Any] | None = None
+    forward: Source | None = None
     reply_to: Seq | None = Field(None, ge=1)
     mentions: list[Id] | None = None
 
@@ -32,6 +40,13 @@ class Send(Params):
     def _one_address(self) -> "Send":
         if (self.conv is None) == (self.to is None):
             raise ValueError("give either conv or to")
+        return self
+
+    @model_validator(mode="after")
+    def _one_content(self) -> "Send":
+        given = self.type is not None and self.body is not None
+        if given == (self.forward is not None) or (self.type is None) != (self.body is None):
+            raise ValueError("give either type and body, or forward")
         return self
 
 
@@ -67,20 +82,39 @@ def _draft(call: Call[Send]) -> tuple[Draft, Conversation]:
         raise CallError(Reason.FORBIDDEN, "nobody writes into an inbox")
     if params.mentions and len(params.mentions) > config.mentions_limit:
         raise invalid_params(["mentions"], f"at most {config.mentions_limit}", "too_long")
-    bodies.check(params.type, params.body, config.body_limit)
+    type_, body, forwarded = params.type or "", params.body or {}, None
+    if params.forward is not None:
+        type_, body, forwarded = _passed_on(call, params.forward)
+    bodies.check(type_, body, config.body_limit)
     draft = Draft(
         conv=conv,
         sender=call.uid,
         command=call.method,
         cid=params.cid,
-        type=params.type,
-        body=params.body,
+        type=type_,
+        body=body,
+        forwarded=forwarded,
         reply_to=params.reply_to,
         mentions=params.mentions,
         session=call.caller.session,
     )
     return draft, place
 
+
+def _passed_on(call: Call[Send], source: Source) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Type, body and origin of a message that is passed on. The origin is the server's word: who
+    first wrote it, and when, however often it was passed on since."""
+    message = life.message(call, source.conv, source.seq)
+    if "recalled" in message:
+        raise CallError(Reason.CONFLICT, "the message was recalled")
+    found = shown(message, None, log().content)
+    first = {"sender": found["sender"], "ts": found["ts"]}
+    return found["type"], found["body"], found.get("forwarded", first)
+
+
+send.method("message.edit")(life.edit)
+send.method("message.recall")(life.recall)
+send.method("message.react")(life.react)
 
 handle = send.handle
 ready = send.ready

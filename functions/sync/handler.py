@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from shared import channels, conversation, rpc
+from shared import channels, conversation, keys, rpc
 from shared.bus import Delivery, bus
 from shared.call import Call
 from shared.collections import Document
@@ -18,9 +18,12 @@ from shared.log import log
 from shared.params import Conv, Params, Seq
 from shared.settings import settings
 from shared.states import states
+from shared.stores import redis_client
 from shared.tails import Tail
 
 sync = Function("sync")
+
+TYPING_PAUSE = 1000  # ms
 
 
 class ReadHistory(Params):
@@ -43,6 +46,17 @@ class ListConversations(Params):
 class Read(Params):
     conv: Conv
     seq: Seq
+
+
+class Update(Params):
+    conv: Conv
+    pinned: bool | None = None
+    muted: bool | None = None
+    hidden: bool | None = None
+
+
+class Typing(Params):
+    conv: Conv
 
 
 @sync.method("message.history")
@@ -80,10 +94,46 @@ def list_conversations(call: Call[ListConversations]) -> dict[str, Any]:
     for conv, tail in log().tails.read(convs).items():
         state = known.get(conv, {})
         changed = max(tail.changed, changes.get(conv, known_since if state else 0))
-        if tail.seq and changed >= (call.params.changed_since or 0):
+        if tail.seq and not _is_hidden(state, tail) and changed >= (call.params.changed_since or 0):
             listed.append(_listed(uid, conv, tail, state, changed))
     listed.sort(key=lambda each: -int(each["changed_at"]))
     return {"conversations": listed, "now": now}
+
+
+@sync.method("conversation.update")
+def update_conversation(call: Call[Update]) -> dict[str, Any]:
+    """Pins, mutes or hides a conversation for the caller, and returns its state. A hidden one is
+    not listed until it has another entry. The caller's other devices get a `conversation`
+    signal with the state. Refuses with `not_a_member`."""
+    params, uid = call.params, call.uid
+    call.require_member(params.conv)
+    tail = log().tails.read([params.conv])[params.conv]
+    change: dict[str, Any] = params.model_dump(exclude={"conv", "hidden"}, exclude_none=True)
+    if params.hidden is not None:
+        change["hidden_at"] = tail.seq if params.hidden else -1
+    stored = states().update(uid, params.conv, change)
+    state = {
+        "conv": params.conv,
+        "read_seq": stored.get("read_seq", 0),
+        "pinned": stored.get("pinned", False),
+        "muted": stored.get("muted", False),
+        "hidden": _is_hidden(stored, tail),
+    }
+    frame = rpc.notification("conversation", state)
+    call.publish([Delivery((channels.user(uid),), frame, skip_session=call.caller.session)])
+    return state
+
+
+@sync.method("conversation.typing")
+def tell_typing(call: Call[Typing]) -> dict[str, Any]:
+    """Tells the others that the caller is writing. At most one signal a second passes."""
+    place, uid = call.require_member(call.params.conv), call.uid
+    key = keys.typing(call.params.conv, uid)
+    if redis_client().set(key, 1, nx=True, px=TYPING_PAUSE):
+        frame = rpc.notification("typing", {"conv": call.params.conv, "uid": uid})
+        others = tuple(name for name in channels.listeners(place) if name != channels.user(uid))
+        call.publish([Delivery(others, frame, skip_user=uid)])
+    return {}
 
 
 @sync.batch("conversation.read")
@@ -106,6 +156,10 @@ def read_conversations(calls: Sequence[Call[Read]]) -> list[Any]:
         states().read((call.uid, call.params.conv, call.params.seq) for call in accepted)
         bus().publish([_read_signal(call) for call in accepted])
     return answers
+
+
+def _is_hidden(state: Document, tail: Tail) -> bool:
+    return bool(state.get("hidden_at", -1) >= tail.seq)
 
 
 def _listed(uid: str, conv: str, tail: Tail, state: Document, changed: int) -> dict[str, Any]:
