@@ -64,9 +64,10 @@ class Proxy:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, RuntimeError):
             while data := await reader.read(_CHUNK):
-                for start in range(0, len(data), self.piece):
+                size = self.piece
+                for start in range(0, len(data), size):
                     if self.delay:
                         await asyncio.sleep(self.delay)
-                    writer.write(data[start : start + self.piece])
+                    writer.write(data[start : start + size])
                     await writer.drain()
             writer.write_eof()
