@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from connector import metrics, watch
-from connector.forwarder import Forwarder
+from connector.forwarder import Forwarder, refused
 from connector.inbox import Inbox
 from connector.lanes import Answer, Lane, Lanes, Pending
 from connector.node import Node
@@ -170,21 +170,18 @@ class Connector:
         session = socket.session
 
         def answer(found: Answer) -> None:
-            if "error" in found:
-                socket.answer(rpc.error(request.id, found["error"]))
-            else:
-                socket.answer(rpc.result(request.id, found["result"]))
+            socket.answer(rpc.answer(request.id, found))
 
         try:
             if request.method == "session.open":
                 self._open(socket, request, answer)
             elif request.method == "session.renew":
-                answer({"result": self._opener.renew(session, request.params)})
+                answer(self._opener.renew(session, request.params))
             else:
                 self._forward(session, request, size, answer)
         except CallError as refusal:
             metrics.REFUSED.labels(refusal.reason).inc()
-            answer({"error": refusal.as_dict()})
+            answer(refused(refusal))
 
     def _open(self, socket: Socket, request: Request, answer: Any) -> None:
         def opened(found: Answer) -> None:

@@ -55,7 +55,7 @@ class Forwarder:
 
     async def forward(self, function: str, calls: Sequence[Pending]) -> list[Answer]:
         """An answer for each call, whatever happens. Never raises but for cancellation."""
-        answers: list[Answer] = [{}] * len(calls)
+        answers: list[Answer] = [b""] * len(calls)
         waiting = list(range(len(calls)))
         deadline = time.monotonic() + self._retry_for
         backoff = Backoff(0.05, 1.0)
@@ -75,7 +75,7 @@ class Forwarder:
                     for index in waiting
                     if again and (not failure.reached or "cid" in calls[index].params)
                 ]
-                told = _error(CallError(failure.reason, retry_after=1))
+                told = refused(CallError(failure.reason, retry_after=1))
                 for index in set(waiting).difference(repeat):
                     answers[index] = told
                 waiting = repeat
@@ -83,7 +83,7 @@ class Forwarder:
             except Exception as failure:
                 logger.error("forward_broke", function=function, exc_info=failure)
                 for index in waiting:
-                    answers[index] = _error(CallError(Reason.INTERNAL))
+                    answers[index] = refused(CallError(Reason.INTERNAL))
                 break
         return answers
 
@@ -103,10 +103,10 @@ class Forwarder:
         if status in _BUSY:
             raise _TryAgainError(f"status {status}", reached=status != 429)
         if status == 404:
-            return [_error(CallError(Reason.UNKNOWN_METHOD))] * len(calls)
+            return [refused(CallError(Reason.UNKNOWN_METHOD))] * len(calls)
         if status != 200:
             raise ValueError(f"{function} answered {status}: {text[:200]!r}")
-        answers: list[Answer] = orjson.loads(text)
+        answers: list[Answer] = text.split(b"\n")
         if len(answers) != len(calls):
             raise ValueError(f"{function} gave {len(answers)} answers to {len(calls)} calls")
         return answers
@@ -131,5 +131,5 @@ class Forwarder:
         return event
 
 
-def _error(refusal: CallError) -> Answer:
-    return {"error": refusal.as_dict()}
+def refused(refusal: CallError) -> Answer:
+    return orjson.dumps({"error": refusal.as_dict()})

@@ -13,7 +13,7 @@ from typing import Any
 
 from connector.session import Session
 
-Answer = dict[str, Any]  # {"result": …} or {"error": …}
+Answer = bytes  # a JSON object: {"result": …} or {"error": …}
 
 
 @dataclass(slots=True)

@@ -13,11 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
+import orjson
 import structlog
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from connector.forwarder import refused
 from connector.lanes import Answer, Forward, Pending
 from connector.registry import Registry
 from connector.routes import CHANNELS, Routes
@@ -98,7 +100,7 @@ class Opener:
             opening = _Opening(session, _parsed(Open, params), answer)
             access = self._verifier.access(opening.params.access_token)
         except CallError as refusal:
-            answer({"error": refusal.as_dict()})
+            answer(refused(refusal))
             return
         _sign(session, access)
         session.held = []
@@ -107,7 +109,7 @@ class Opener:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
-    def renew(self, session: Session, params: dict[str, Any]) -> dict[str, Any]:
+    def renew(self, session: Session, params: dict[str, Any]) -> Answer:
         """The session lives as long as the new token. Raises `CallError`."""
         access = self._verifier.access(_parsed(Renew, params).access_token)
         if not session.opened:
@@ -115,7 +117,7 @@ class Opener:
         if (access.uid, access.device) != (session.uid, session.device):
             raise CallError(Reason.FORBIDDEN, "the token is another device's")
         _sign(session, access)
-        return {"expires_at": access.expires * 1000}
+        return _result({"expires_at": access.expires * 1000})
 
     @property
     def idle(self) -> bool:
@@ -146,11 +148,11 @@ class Opener:
             refusal = refusals.get(session.number)
             if refusal is None and not session.closing:
                 session.opened = True
-                opening.answer({"result": self._result(session, now)})
+                opening.answer(_result(self._opened(session, now)))
                 continue
             self._subscriptions.drop(session)
             session.uid = session.device = None
-            opening.answer({"error": (refusal or CallError(Reason.UNAUTHENTICATED)).as_dict()})
+            opening.answer(refused(refusal or CallError(Reason.UNAUTHENTICATED)))
         self._registry.changed()
 
     async def _join(self, batch: list[_Opening], refusals: dict[int, CallError]) -> None:
@@ -183,14 +185,15 @@ class Opener:
             return
         for call, answer in zip(calls, await self._forward(function, calls), strict=True):
             session = call.session
-            if "error" in answer:
+            found = orjson.loads(answer)
+            if "error" in found:
                 refusals[session.number] = CallError(Reason.UNAVAILABLE, retry_after=1)
                 continue
-            for channel in answer["result"]["channels"]:
+            for channel in found["result"]["channels"]:
                 if channel not in (session.left or ()) and not session.closing:
                     self._subscriptions.subscribe(session, channel)
 
-    def _result(self, session: Session, now: int) -> dict[str, Any]:
+    def _opened(self, session: Session, now: int) -> dict[str, Any]:
         return {
             "uid": session.uid,
             "sid": session.sid,
@@ -212,6 +215,10 @@ def _parsed(model: type[M], params: dict[str, Any]) -> M:
         return model.model_validate(params)
     except ValidationError as invalid:
         raise invalid_model(invalid) from None
+
+
+def _result(value: dict[str, Any]) -> Answer:
+    return orjson.dumps({"result": value})
 
 
 def _ignore(answer: Answer) -> None:

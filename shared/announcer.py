@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 import redis
 
 from shared import channels, rpc
@@ -40,10 +41,11 @@ class Announcer:
         if not announcements:
             return
         routed = self._bus.route([each for item in announcements for each in deliveries(item)])
-        last = {item.document["conv"]: item.document for item in announcements}
+        last = {item.document["conv"]: item for item in announcements}
         with self._redis.pipeline(transaction=False) as pipe:
             self._bus.enqueue(pipe, routed)
-            self._tails.advance(pipe, last.values())
+            for conv, item in last.items():
+                self._tails.advance(pipe, conv, item.document["seq"], orjson.dumps(item.shown))
             execute(pipe)
 
     def unannounced(self, documents: Sequence[Document]) -> list[Document]:

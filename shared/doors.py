@@ -2,8 +2,9 @@
 
 - The connector posts a CloudEvents 1.0 batch (`application/cloudevents-batch+json`) with a service
   token. An event's `type` is the method, its `data` the params; the extension attributes `uid`,
-  `did`, `sid` and `roles` (comma-separated) say who calls. The answer is a JSON array in the
-  batch's order: `{"id": …, "result": …}` or `{"id": …, "error": …}`, HTTP status 200.
+  `did`, `sid` and `roles` (comma-separated) say who calls. The answer is a line of JSON for each
+  event, in the batch's order: `{"result": …}` or `{"error": …}`, HTTP status 200. So the connector
+  passes a line on without parsing it.
 - Anyone else posts one JSON-RPC 2.0 request, with a user's access token unless the method is
   public.
 """
@@ -21,6 +22,7 @@ from shared.stores import redis_client
 
 BATCH = "application/cloudevents-batch+json"
 _JSON = {"Content-Type": "application/json"}
+_LINES = {"Content-Type": "application/x-ndjson"}
 
 Response = tuple[bytes, int, dict[str, str]]
 
@@ -75,15 +77,13 @@ def authenticate(headers: Mapping[str, str]) -> Caller:
     return Caller(access.uid, access.device, None, access.roles)
 
 
-def batch_answer(events: Sequence[Event], answers: Sequence[Any]) -> Response:
+def batch_answer(answers: Sequence[Any]) -> Response:
     """The answer to a batch; `answers` holds results and `CallError`s."""
-    body = [
-        {"id": event.id, "error": answer.as_dict()}
-        if isinstance(answer, CallError)
-        else {"id": event.id, "result": answer}
-        for event, answer in zip(events, answers, strict=True)
+    lines = [
+        orjson.dumps({"error": each.as_dict()} if isinstance(each, CallError) else {"result": each})
+        for each in answers
     ]
-    return orjson.dumps(body), 200, _JSON
+    return b"\n".join(lines), 200, _LINES
 
 
 def single_answer(id_: Any, answer: Any) -> Response:

@@ -90,7 +90,7 @@ class Function:
                 return self._metrics(headers)
             if doors.is_batch(headers):
                 events = doors.parse_batch(headers, event.body)
-                return doors.batch_answer(events, self.answer(events))
+                return doors.batch_answer(self.answer(events))
             single = doors.parse_single(headers, event.body, public=self._public)
             return doors.single_answer(single.id, self.answer([single])[0])
         except rpc.BadRequestError as refusal:

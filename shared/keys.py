@@ -9,13 +9,18 @@ def sequence(conv: str) -> str:
 
 
 def tail(conv: str) -> str:
-    """Hash: the newest published entry of a log (`seq`, `changed` in ms, `entry` as stored)."""
+    """String: the newest published entry of a log (see `tails`)."""
     return f"tail:{conv}"
 
 
-def changed(uid: str) -> str:
-    """Hash: conversation → when this person's own state in it last changed, in ms."""
-    return f"changed:{uid}"
+def states(uid: str) -> str:
+    """Hash: conversation → this person's flags in it (see `states`)."""
+    return f"states:{uid}"
+
+
+def reads(uid: str) -> str:
+    """Hash: conversation → how far this person has read (see `states`)."""
+    return f"reads:{uid}"
 
 
 def channel(name: str) -> str:

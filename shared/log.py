@@ -62,7 +62,7 @@ class Log:
     ) -> None:
         self.content = content
         self.storage = Storage(messages)
-        self.tails = Tails(client, self.storage.newest, config.soft_state_ttl)
+        self.tails = Tails(client, content, self.storage.newest, config.soft_state_ttl)
         self.announcer = Announcer(client, bus, self.tails)
         self._sequencer = Sequencer(client, self.storage.highest, config.soft_state_ttl)
         self._commit_limit = config.commit_limit

@@ -1,13 +1,18 @@
-"""One person's state in one conversation: what was read, pinned, muted.
+"""One person's state in one conversation: what was read, pinned, muted, hidden.
+
+MongoDB has the record. Redis has a copy of all states of a person, so that a list of thousands is
+one command, and knows when each changed, by its own clock, after the change was stored: whoever
+reads that clock and then the states misses none. A copy is put by whoever changes the record or
+reads it, in any order; the higher revision stays, and of read marks the higher mark. What Redis
+lost is copied again and counts as changed at that time.
 
 A direct conversation is listed for its two people from before its first entry on, because
-`register` is called first. `changed` times are Redis' clock, taken after the change was stored, so
-whoever reads that clock and then the changes misses none.
+`register` is called first.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from pymongo import ReturnDocument, UpdateOne
@@ -21,33 +26,37 @@ from shared.scripts import Script, execute
 from shared.settings import settings
 from shared.stores import database, redis_client
 
-_CHANGED = Script("""
+# Keeps `NUMBER:CHANGED:TEXT` in a hash, unless it has a number as high.
+_PUT = Script("""
+local kept = redis.call('HGET', KEYS[1], ARGV[1])
+if kept and tonumber(string.match(kept, '^%d+')) >= tonumber(ARGV[2]) then return 0 end
 local time = redis.call('TIME')
-redis.call('HSET', KEYS[1], ARGV[1], time[1] * 1000 + math.floor(time[2] / 1000))
-redis.call('EXPIRE', KEYS[1], ARGV[2])
+local changed = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ':' .. changed .. ':' .. ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
 return 1
 """)
 
-# Everything counts as changed when Redis has lost what it knew. Returns all, and the time.
-_CHANGES = Script("""
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('HSETNX', KEYS[1], '', now)
-redis.call('EXPIRE', KEYS[1], ARGV[1])
-return {now, redis.call('HGETALL', KEYS[1])}
-""")
+_WHOLE = b"*"  # the field that says that all of a person's states are copied
+
+
+class State(NamedTuple):
+    """`changed` is in ms; `hidden_at` is the number up to which the conversation is hidden."""
+
+    read_seq: int = 0
+    pinned: bool = False
+    muted: bool = False
+    hidden_at: int = -1
+    changed: int = 0
 
 
 class States:
-    """The `conversations` collection. Safe under threads and processes."""
+    """The `conversations` collection and its copy in Redis. Safe under threads and processes."""
 
     def __init__(
-        self,
-        client: redis.Redis,
-        conversations: Collection[Document],
-        lifetime: int,
+        self, client: redis.Redis, conversations: Collection[Document], lifetime: int
     ) -> None:
-        """`lifetime` is the seconds for which Redis keeps the changes of an idle person."""
+        """`lifetime` is the seconds for which the copy of an idle person is kept."""
         self._redis = client
         self._conversations = conversations
         self._lifetime = lifetime
@@ -59,71 +68,107 @@ class States:
         new = [name for name in self._registered.unknown(named) if named[name].kind == "d"]
         if not new:
             return
+        places = [(uid, name) for name in new for uid in dict.fromkeys(named[name].ids)]
         self._conversations.bulk_write(
             [
                 UpdateOne(
                     {"_id": f"{uid} {name}"},
-                    {"$setOnInsert": {"uid": uid, "conv": name, "read_seq": 0}},
+                    {"$setOnInsert": {"uid": uid, "conv": name, "read_seq": 0, "rev": 0}},
                     upsert=True,
                 )
-                for name in new
-                for uid in dict.fromkeys(named[name].ids)
+                for uid, name in places
             ],
             ordered=False,
         )
+        with self._redis.pipeline(transaction=False) as pipe:
+            for uid, name in places:
+                self._put(pipe, keys.states(uid), name, 0, "0:0:-1")
+            execute(pipe)
         self._registered.add(new)
 
-    def of(self, uid: str) -> dict[str, Document]:
-        """All states of a person, by conversation."""
-        return {each["conv"]: each for each in self._conversations.find({"uid": uid})}
-
-    def read(self, marks: Iterable[tuple[str, str, int]]) -> None:
+    def read(self, marks: Sequence[tuple[str, str, int]]) -> None:
         """(uid, conversation, seq): all up to `seq` was read. A lower mark changes nothing."""
-        marks = list(marks)
         self._conversations.bulk_write(
             [
                 UpdateOne(
                     {"_id": f"{uid} {conv}"},
-                    {"$max": {"read_seq": seq}, "$setOnInsert": {"uid": uid, "conv": conv}},
+                    {
+                        "$max": {"read_seq": seq},
+                        "$setOnInsert": {"uid": uid, "conv": conv, "rev": 0},
+                    },
                     upsert=True,
                 )
                 for uid, conv, seq in marks
             ],
             ordered=True,
         )
-        self.mark_changed((uid, conv) for uid, conv, _ in marks)
+        with self._redis.pipeline(transaction=False) as pipe:
+            for uid, conv, seq in marks:
+                self._put(pipe, keys.reads(uid), conv, seq, "")
+            execute(pipe)
 
-    def update(self, uid: str, conv: str, change: Document) -> Document:
-        """Changes a person's state in a conversation, and returns it."""
-        stored: Document = self._conversations.find_one_and_update(  # type: ignore[assignment]
+    def update(self, uid: str, conv: str, change: dict[str, Any]) -> State:
+        """Changes `pinned`, `muted` or `hidden_at`, and returns the state."""
+        stored: Any = self._conversations.find_one_and_update(
             {"_id": f"{uid} {conv}"},
-            {"$set": change, "$setOnInsert": {"uid": uid, "conv": conv}}
-            if change
-            else {"$setOnInsert": {"uid": uid, "conv": conv}},
+            {"$set": {"uid": uid, "conv": conv} | change, "$inc": {"rev": 1}},
             upsert=True,
             return_document=ReturnDocument.AFTER,
         )
-        self.mark_changed([(uid, conv)])
-        return stored
-
-    def mark_changed(self, places: Iterable[tuple[str, str]]) -> None:
-        """After a change was stored: (uid, conversation)."""
         with self._redis.pipeline(transaction=False) as pipe:
-            for uid, conv in dict.fromkeys(places):
-                _CHANGED.add(pipe, keys.changed(uid), conv, self._lifetime)
+            self._copy(pipe, stored)
+            execute(pipe)
+        return State(
+            stored.get("read_seq", 0),
+            stored.get("pinned", False),
+            stored.get("muted", False),
+            stored.get("hidden_at", -1),
+        )
+
+    def of(self, uid: str) -> tuple[int, dict[str, State]]:
+        """The time (ms), and all states of a person at that time or later, by conversation."""
+        now, flags, reads = self._copied(uid)
+        if _WHOLE not in flags:
+            self._copy_all(uid)
+            now, flags, reads = self._copied(uid)
+        flags.pop(_WHOLE, None)
+        return now, {name.decode(): _parsed(text, reads.get(name)) for name, text in flags.items()}
+
+    def _copied(self, uid: str) -> tuple[int, dict[bytes, bytes], dict[bytes, bytes]]:
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.hgetall(keys.states(uid))
+            pipe.hgetall(keys.reads(uid))
+            (seconds, microseconds), flags, reads = pipe.execute()
+        return seconds * 1000 + microseconds // 1000, flags, reads
+
+    def _copy_all(self, uid: str) -> None:
+        with self._redis.pipeline(transaction=False) as pipe:
+            for document in self._conversations.find({"uid": uid}):
+                self._copy(pipe, document)
+            self._put(pipe, keys.states(uid), _WHOLE.decode(), 0, "0:0:-1")
             execute(pipe)
 
-    def changes(self, uid: str) -> tuple[int, dict[str, int], int]:
-        """The time now, when each conversation's state last changed, and the time before which
-        nothing is known (all in ms): a state without a change counts as changed then."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            _CHANGES.add(pipe, keys.changed(uid), self._lifetime)
-            now, flat = execute(pipe)[0]
-        pairs: dict[str, Any] = {
-            name.decode(): int(value) for name, value in zip(flat[::2], flat[1::2], strict=True)
-        }
-        since = pairs.pop("")
-        return int(now), pairs, since
+    def _copy(self, pipe: Any, document: Document) -> None:
+        uid, conv = document["uid"], document["conv"]
+        flags = [int(document.get(name, False)) for name in ("pinned", "muted")]
+        packed = ":".join(map(str, [*flags, document.get("hidden_at", -1)]))
+        self._put(pipe, keys.states(uid), conv, document.get("rev", 0), packed)
+        if document.get("read_seq"):
+            self._put(pipe, keys.reads(uid), conv, document["read_seq"], "")
+
+    def _put(self, pipe: Any, key: str, conv: str, number: int, text: str) -> None:
+        _PUT.add(pipe, key, conv, number, text, self._lifetime)
+
+
+def _parsed(flags: bytes, read: bytes | None) -> State:
+    """A state from `REV:CHANGED:PINNED:MUTED:HIDDEN_AT` and `SEQ:CHANGED:`."""
+    _, changed, pinned, muted, hidden_at = flags.split(b":")
+    if read is None:
+        return State(0, pinned == b"1", muted == b"1", int(hidden_at), int(changed))
+    seq, read_at, _ = read.split(b":")
+    latest = max(int(changed), int(read_at))
+    return State(int(seq), pinned == b"1", muted == b"1", int(hidden_at), latest)
 
 
 @cache

@@ -3,36 +3,44 @@
 A tail moves only after its entry was published, so a tail at or above a number means that this
 entry, or a later one that makes clients fetch it, was announced. `changed` is Redis' own clock, so
 that whoever reads the clock before the tails misses no change.
+
+In Redis a tail is one string, `SEQ:CHANGED:` and the entry as all may see it, sealed: thousands are
+read by one command.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-import bson
+import orjson
 import redis
 from redis.client import Pipeline
 
 from shared import keys
 from shared.collections import Document
+from shared.content import Keyring
+from shared.entry import shown
 from shared.scripts import Script, execute
 
 _ADVANCE = Script("""
-local seq = redis.call('HGET', KEYS[1], 'seq')
-if not seq or tonumber(seq) < tonumber(ARGV[1]) then
-  local time = redis.call('TIME')
-  redis.call('HSET', KEYS[1], 'seq', ARGV[1], 'entry', ARGV[2],
-             'changed', time[1] * 1000 + math.floor(time[2] / 1000))
-end
-redis.call('EXPIRE', KEYS[1], ARGV[3])
+local tail = redis.call('GET', KEYS[1])
+if tail and tonumber(string.match(tail, '^%d+')) >= tonumber(ARGV[1]) then return 0 end
+local time = redis.call('TIME')
+local changed = time[1] * 1000 + math.floor(time[2] / 1000)
+local text = ARGV[1] .. ':' .. string.format('%.0f', changed) .. ':' .. ARGV[2]
+redis.call('SET', KEYS[1], text, 'EX', ARGV[3])
 return 1
 """)
 
 
-@dataclass(frozen=True, slots=True)
-class Tail:
+class Tail(NamedTuple):
+    """`seq` is 0 where the log is empty; `changed` is in ms."""
+
     seq: int
-    changed: int  # ms
-    entry: Document | None
+    changed: int
+    sealed: bytes = b""
+
+
+EMPTY = Tail(0, 0)
 
 
 class Tails:
@@ -41,24 +49,21 @@ class Tails:
     def __init__(
         self,
         client: redis.Redis,
+        content: Keyring,
         newest: Callable[[Sequence[str]], dict[str, Document]],
         lifetime: int,
     ) -> None:
-        """`newest(convs)` reads the newest stored entry of each log that has one."""
+        """`newest(convs)` reads the newest stored entry of each log that has one; `lifetime` is
+        the seconds an idle tail is kept."""
         self._redis = client
+        self._content = content
         self._newest = newest
         self._lifetime = lifetime
 
-    def advance(self, pipe: Pipeline, documents: Iterable[Document]) -> None:
-        """Adds to a pipeline: each document is its log's tail, unless a later one is."""
-        for document in documents:
-            _ADVANCE.add(
-                pipe,
-                keys.tail(document["conv"]),
-                document["seq"],
-                bson.encode(document),
-                self._lifetime,
-            )
+    def advance(self, pipe: Pipeline, conv: str, seq: int, entry: bytes) -> None:
+        """Adds to a pipeline: this entry (JSON) is the log's tail, unless a later one is."""
+        sealed = self._content.seal(conv, f"tail {seq}", entry)
+        _ADVANCE.add(pipe, keys.tail(conv), seq, sealed, self._lifetime)
 
     def read(self, convs: Sequence[str]) -> dict[str, Tail]:
         """The tail of each log; what Redis lost is read from the store and kept again."""
@@ -67,26 +72,33 @@ class Tails:
         if missing:
             documents = self._newest(missing)
             with self._redis.pipeline(transaction=False) as pipe:
-                self.advance(pipe, documents.values())
+                for conv, document in documents.items():
+                    entry = orjson.dumps(shown(document, None, self._content))
+                    self.advance(pipe, conv, document["seq"], entry)
                 execute(pipe)
             tails |= self._kept(list(documents))
-            tails |= {conv: Tail(0, 0, None) for conv in missing if conv not in documents}
+            tails |= {conv: EMPTY for conv in missing if conv not in documents}
         return tails
 
     def seqs(self, convs: Sequence[str]) -> dict[str, int]:
         """The number of each log's tail, 0 where Redis has none."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            for conv in convs:
-                pipe.hget(keys.tail(conv), "seq")
-            return {conv: int(seq or 0) for conv, seq in zip(convs, pipe.execute(), strict=True)}
+        kept = self._kept(convs)
+        return {conv: kept.get(conv, EMPTY).seq for conv in convs}
 
-    def _kept(self, convs: Sequence[str]) -> dict[str, Tail]:
-        with self._redis.pipeline(transaction=False) as pipe:
-            for conv in convs:
-                pipe.hmget(keys.tail(conv), "seq", "changed", "entry")
-            answers = pipe.execute()
-        return {
-            conv: Tail(int(seq), int(changed), bson.decode(entry))
-            for conv, (seq, changed, entry) in zip(convs, answers, strict=True)
-            if seq is not None
-        }
+    def entry(self, conv: str, tail: Tail) -> orjson.Fragment | None:
+        """The entry as all may see it, None where the log is empty; ready to go into an answer."""
+        if not tail.seq:
+            return None
+        return orjson.Fragment(self._content.open(conv, f"tail {tail.seq}", tail.sealed))
+
+    def _kept(self, convs: Iterable[str]) -> dict[str, Tail]:
+        wanted = list(convs)
+        if not wanted:
+            return {}
+        found: Any = self._redis.mget([keys.tail(conv) for conv in wanted])
+        return {conv: _parsed(text) for conv, text in zip(wanted, found, strict=True) if text}
+
+
+def _parsed(text: bytes) -> Tail:
+    seq, changed, sealed = text.split(b":", 2)
+    return Tail(int(seq), int(changed), sealed)

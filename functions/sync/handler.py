@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from shared import channels, conversation, keys, rpc
 from shared.bus import Delivery, bus
 from shared.call import Call
-from shared.collections import Document
 from shared.entry import shown
 from shared.errors import CallError, invalid_params
 from shared.function import Function
@@ -17,13 +16,14 @@ from shared.history import History
 from shared.log import log
 from shared.params import Conv, Params, Seq
 from shared.settings import settings
-from shared.states import states
+from shared.states import State, states
 from shared.stores import redis_client
 from shared.tails import Tail
 
 sync = Function("sync")
 
 TYPING_PAUSE = 1000  # ms
+NOTHING = State()
 
 
 class ReadHistory(Params):
@@ -86,16 +86,14 @@ def read_history(call: Call[ReadHistory]) -> dict[str, Any]:
 def list_conversations(call: Call[ListConversations]) -> dict[str, Any]:
     """The caller's `conversations`, the last changed first; with `changed_since` those that changed
     at that time or later. `now` is what to pass next time: no change between is missed."""
-    uid = call.uid
-    now, changes, known_since = states().changes(uid)
-    known = states().of(uid)
-    convs = list(dict.fromkeys([*known, conversation.inbox(uid)]))
+    uid, since = call.uid, call.params.changed_since or 0
+    now, known = states().of(uid)
     listed = []
-    for conv, tail in log().tails.read(convs).items():
-        state = known.get(conv, {})
-        changed = max(tail.changed, changes.get(conv, known_since if state else 0))
-        if tail.seq and not _is_hidden(state, tail) and changed >= (call.params.changed_since or 0):
-            listed.append(_listed(uid, conv, tail, state, changed))
+    for conv, tail in log().tails.read([*known, conversation.inbox(uid)]).items():
+        state = known.get(conv, NOTHING)
+        changed = max(tail.changed, state.changed)
+        if tail.seq and changed >= since and not _is_hidden(state, tail):
+            listed.append(_listed(conv, tail, state, changed))
     listed.sort(key=lambda each: -int(each["changed_at"]))
     return {"conversations": listed, "now": now}
 
@@ -111,17 +109,17 @@ def update_conversation(call: Call[Update]) -> dict[str, Any]:
     change: dict[str, Any] = params.model_dump(exclude={"conv", "hidden"}, exclude_none=True)
     if params.hidden is not None:
         change["hidden_at"] = tail.seq if params.hidden else -1
-    stored = states().update(uid, params.conv, change)
-    state = {
+    state = states().update(uid, params.conv, change)
+    answer = {
         "conv": params.conv,
-        "read_seq": stored.get("read_seq", 0),
-        "pinned": stored.get("pinned", False),
-        "muted": stored.get("muted", False),
-        "hidden": _is_hidden(stored, tail),
+        "read_seq": state.read_seq,
+        "pinned": state.pinned,
+        "muted": state.muted,
+        "hidden": _is_hidden(state, tail),
     }
-    frame = rpc.notification("conversation", state)
+    frame = rpc.notification("conversation", answer)
     call.publish([Delivery((channels.user(uid),), frame, skip_session=call.caller.session)])
-    return state
+    return answer
 
 
 @sync.method("conversation.typing")
@@ -153,29 +151,26 @@ def read_conversations(calls: Sequence[Call[Read]]) -> list[Any]:
         except CallError as refusal:
             answers[index] = refusal
     if accepted:
-        states().read((call.uid, call.params.conv, call.params.seq) for call in accepted)
+        states().read([(call.uid, call.params.conv, call.params.seq) for call in accepted])
         bus().publish([_read_signal(call) for call in accepted])
     return answers
 
 
-def _is_hidden(state: Document, tail: Tail) -> bool:
-    return bool(state.get("hidden_at", -1) >= tail.seq)
+def _is_hidden(state: State, tail: Tail) -> bool:
+    return state.hidden_at >= tail.seq
 
 
-def _listed(uid: str, conv: str, tail: Tail, state: Document, changed: int) -> dict[str, Any]:
-    read_seq = state.get("read_seq", 0)
-    listed = {
+def _listed(conv: str, tail: Tail, state: State, changed: int) -> dict[str, Any]:
+    return {
         "conv": conv,
         "last_seq": tail.seq,
-        "read_seq": read_seq,
-        "unread": tail.seq - read_seq,
-        "pinned": state.get("pinned", False),
-        "muted": state.get("muted", False),
+        "last_entry": log().tails.entry(conv, tail),
+        "read_seq": state.read_seq,
+        "unread": tail.seq - state.read_seq,
+        "pinned": state.pinned,
+        "muted": state.muted,
         "changed_at": changed,
     }
-    if tail.entry is not None:
-        listed["last_entry"] = shown(tail.entry, uid, log().content)
-    return listed
 
 
 def _read_signal(call: Call[Read]) -> Delivery:

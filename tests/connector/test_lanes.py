@@ -22,12 +22,12 @@ class Gate:
         self.batches.append([call.params["n"] for call in calls])
         self.arrived.release()
         await self.go.acquire()
-        return [{"result": call.params["n"]} for call in calls]
+        return [b"%d" % call.params["n"] for call in calls]
 
 
 def pending(number: int, answers: list[Any], size: int = 1, session: int = 1) -> Pending:
     owner = Session(session, "sid00000", LIMITS, lambda frame: None, 0.0)
-    return Pending("m", {"n": number}, size, owner, lambda found: answers.append(found["result"]))
+    return Pending("m", {"n": number}, size, owner, lambda found: answers.append(int(found)))
 
 
 async def until_idle(lane: Lane, gate: Gate) -> None:
