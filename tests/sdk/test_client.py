@@ -1,12 +1,23 @@
 """The client library against the whole system."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from stonechat import Client, Conflict, InvalidParams, SignedOut, SqliteState, Unauthenticated
+from stonechat import (
+    Client,
+    Conflict,
+    Disconnected,
+    InvalidParams,
+    MemoryState,
+    SignedOut,
+    SqliteState,
+    TooLarge,
+    Unauthenticated,
+)
 from stonechat.entry import Entry
 
 from local.stack import Stack
@@ -118,7 +129,7 @@ async def test_the_state_carries_over_to_the_next_process(
     await bob.send(uid, "c3", "three")
     unsent = SqliteState(state)
     params = {"to": bob.uid, "cid": "kept", "type": "text", "body": {"text": "kept"}}
-    unsent.keep("kept", "message.send", params)
+    unsent.keep([("message.send", params)])
     async with Client(urls[0], state=unsent) as alice:
         assert await alice.resume()
         assert alice.uid == uid
@@ -126,6 +137,7 @@ async def test_the_state_carries_over_to_the_next_process(
     assert texts == ["two", "three", "kept"]
     kept = SqliteState(state)
     assert kept.kept() == []
+    kept.close()
 
 
 async def test_errors_have_types(urls: list[str], name: str) -> None:
@@ -150,3 +162,143 @@ async def test_signed_out_is_told_to_everyone_who_waits(pair: tuple[Client, Clie
         await waiting
     with pytest.raises(SignedOut):
         await alice.call("user.get", {"uids": [alice.uid]})
+
+
+async def test_an_app_that_takes_nothing_still_sends(urls: list[str], name: str) -> None:
+    async with Client(urls[0], inbox_limit=10) as alice, Client(urls[1]) as bob:
+        await alice.register(name + "a", PASSWORD)
+        await bob.register(name + "b", PASSWORD)
+        async with asyncio.timeout(30):
+            for number in range(60):
+                sent = await alice.send(to=bob.uid, text=str(number))
+                await bob.read(sent.conv, sent.seq)
+        assert [entry.seq for entry in await take(alice, 60)] == list(range(1, 61))
+        signals = alice.signals()
+        async with asyncio.timeout(30):
+            while (told := await anext(signals))[1].get("seq") != 60:
+                assert told[0] == "read"
+
+
+async def test_what_is_too_large_is_not_sent(pair: tuple[Client, Client]) -> None:
+    alice, bob = pair
+    with pytest.raises(TooLarge):
+        await alice.send(to=bob.uid, text="x" * 70_000)
+    assert (await alice.send(to=bob.uid, text="small")).seq == 1
+
+
+async def test_a_full_outbox_outlives_a_lost_connection(urls: list[str], name: str) -> None:
+    async with Proxy(urls[0]) as proxy, Client(proxy.url, outbox_limit=20) as alice:
+        await alice.register(name, PASSWORD)
+        proxy.refusing = True
+        proxy.cut()
+        sends = [
+            asyncio.create_task(alice.send(to=alice.uid, text=str(number))) for number in range(20)
+        ]
+        await asyncio.sleep(0)  # each has asked
+        proxy.refusing = False
+        async with asyncio.timeout(30):
+            sent = await asyncio.gather(*sends)
+    assert [each.seq for each in sent] == list(range(1, 21))
+
+
+async def test_a_closed_client_says_so(pair: tuple[Client, Client]) -> None:
+    alice, bob = pair
+    for number in range(2):
+        await bob.send(to=alice.uid, text=str(number))
+    entries = alice.entries()
+    assert (await anext(entries)).seq == 1
+    await alice.close()
+    with pytest.raises(Disconnected):
+        await anext(entries)
+    with pytest.raises(Disconnected):
+        await alice.send(to=bob.uid, text="late")
+
+
+async def test_resuming_waits_as_long_as_it_is_told(urls: list[str], name: str) -> None:
+    state = MemoryState()
+    async with Client(urls[0], state=state) as alice:
+        assert not await alice.resume()
+        await alice.register(name, PASSWORD)
+    async with Proxy(urls[0]) as proxy, Client(proxy.url, state=state) as alice:
+        proxy.refusing = True
+        with pytest.raises(Disconnected, match="no session"):
+            await alice.resume(seconds=0.3)
+        proxy.refusing = False
+        assert await alice.resume(seconds=30)
+        assert alice.connected
+
+
+async def test_a_device_that_was_signed_out_can_log_in_again(urls: list[str], name: str) -> None:
+    state = MemoryState()
+    async with Client(urls[0], state=state) as alice:
+        await alice.register(name, PASSWORD)
+        uid = alice.uid
+    state.put("tokens", {"access_token": "spoilt", "refresh_token": "spoilt", "expires": 1e12})
+    async with Client(urls[0], state=state) as alice:
+        with pytest.raises(SignedOut):
+            await alice.resume(seconds=30)
+        await alice.login(name, PASSWORD)
+        assert alice.uid == uid
+
+
+SENDER = """
+import asyncio, sys
+from stonechat import Client, SqliteState
+
+async def main(url, file, to):
+    async with Client(url, state=SqliteState(file)) as client:
+        await client.resume()
+        async def send(number):
+            sent = await client.send(to=to, text=str(number), cid=f"c{number}")
+            print(number, sent.seq, flush=True)
+        first = int(sys.argv[4])
+        await asyncio.gather(*(send(number) for number in range(first, first + 2000)))
+
+asyncio.run(main(*sys.argv[1:4]))
+"""
+
+
+async def test_a_process_killed_while_sending_neither_loses_nor_doubles(
+    urls: list[str], name: str, tmp_path: Path
+) -> None:
+    file, rounds, size = tmp_path / "alice.sqlite", 3, 2000
+    async with Client(urls[0], state=SqliteState(file)) as alice:
+        await alice.register(name + "a", PASSWORD)
+    acknowledged: dict[str, int] = {}
+    async with Client(urls[1], from_start=True) as bob:
+        await bob.register(name + "b", PASSWORD)
+        for first in range(0, rounds * size, size):
+            told = await killed_while_sending(urls[0], file, bob.uid, first)
+            assert 0 < len(told) < size, "it was to be killed half-way"
+            acknowledged |= told
+            left = SqliteState(file)
+            assert left.kept(), "nothing was left to send, which proves nothing"
+            left.close()
+        # What the last process left is sent by the next one, before its own.
+        async with Client(urls[0], state=SqliteState(file)) as alice:
+            await alice.resume(seconds=30)
+            await alice.send(to=bob.uid, text="end")
+        found: dict[str, int] = {}
+        async with asyncio.timeout(60):
+            async for entry in bob.entries():
+                text = entry.body["text"]
+                assert entry.seq == len(found) + 1
+                assert text not in found, "doubled"
+                found[text] = entry.seq
+                if text == "end":
+                    break
+    assert {number: found[number] for number in acknowledged} == acknowledged
+    assert set(found) == {str(number) for number in range(rounds * size)} | {"end"}
+
+
+async def killed_while_sending(url: str, file: Path, to: str, first: int) -> dict[str, int]:
+    """What a process was acknowledged that was killed after the first few."""
+    command = [sys.executable, "-c", SENDER, url, str(file), to, str(first)]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    lines = [await process.stdout.readline()]
+    process.kill()
+    lines += (await process.stdout.read()).splitlines(keepends=True)
+    await process.wait()
+    pairs = [line.split() for line in lines if line.endswith(b"\n")]
+    return {number.decode(): int(seq) for number, seq in pairs}

@@ -1,24 +1,93 @@
 """What a client remembers, in memory and in a file."""
 
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import pytest
+from stonechat.errors import StateInUse
+from stonechat.state import MemoryState, SqliteState, State
+
+FILLED = """
+import sys
 from stonechat.state import SqliteState
+state = SqliteState(sys.argv[1])
+state.put("device", "d1")
+state.put("tokens", {"access_token": "x"})
+state.put("gone", 1)
+state.put("gone", None)
+state.begin({"d:a:b": 2, "d:a:c": 9})
+state.set_last("d:a:b", 3)
+state.set_last("d:a:b", 4)
+state.keep([("message.send", {"cid": cid}) for cid in ("c1", "c2", "c3", "c1")])
+state.drop("c2")
+print("filled", flush=True)
+sys.stdin.read()
+"""
 
 
-def test_a_file_remembers_what_was_put(tmp_path: Path) -> None:
+@contextmanager
+def filled_elsewhere(file: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has the state open, and is killed in the end if not before."""
+    command = [sys.executable, "-c", FILLED, str(file)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "filled\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_file_remembers_what_a_killed_process_put(tmp_path: Path) -> None:
     file = tmp_path / "deep" / "state.sqlite"
-    first = SqliteState(file)
-    first.put("tokens", {"access_token": "x"})
-    first.put("gone", 1)
-    first.put("gone", None)
-    first.set_last("d:a:b", 3)
-    first.set_last("d:a:b", 4)
-    for cid in ("c1", "c2", "c3", "c1"):
-        first.keep(cid, "message.send", {"cid": cid})
-    first.drop("c2")
-    second = SqliteState(file)  # the first was never closed, as when its process is killed
-    assert second.get("tokens") == {"access_token": "x"}
-    assert second.get("gone") is None
-    assert second.lasts() == {"d:a:b": 4}
-    assert second.kept() == [("message.send", {"cid": "c1"}), ("message.send", {"cid": "c3"})]
-    assert file.stat().st_mode & 0o077 == 0
+    with filled_elsewhere(file) as process:
+        process.kill()
+        process.wait()
+        state = SqliteState(file)
+    assert state.get("tokens") == {"access_token": "x"}
+    assert state.get("gone") is None
+    assert state.get("begun") is True
+    assert state.lasts() == {"d:a:b": 4, "d:a:c": 9}
+    assert state.kept() == [("message.send", {"cid": "c1"}), ("message.send", {"cid": "c3"})]
+    state.close()
+    assert [each for each in file.parent.iterdir() if each.stat().st_mode & 0o077] == []
+
+
+def test_a_file_is_one_process_s_at_a_time(tmp_path: Path) -> None:
+    file = tmp_path / "state.sqlite"
+    with filled_elsewhere(file), pytest.raises(StateInUse, match=r"state\.sqlite"):
+        SqliteState(file, patience=0.1)
+    SqliteState(file).close()
+
+
+@pytest.mark.parametrize("make", [lambda path: MemoryState(), SqliteState])
+def test_another_account_starts_anew_on_the_same_device(
+    make: Callable[[Path], State], tmp_path: Path
+) -> None:
+    state = make(tmp_path / "state.sqlite")
+    state.put("device", "d1")
+    state.put("tokens", {"access_token": "x"})
+    state.begin({"d:a:b": 2})
+    state.keep([("message.send", {"cid": "c1"})])
+    state.forget()
+    assert state.get("device") == "d1"
+    assert (state.get("tokens"), state.get("begun")) == (None, None)
+    assert (state.lasts(), state.kept()) == ({}, [])
+    state.close()
+
+
+def test_a_beginning_is_all_or_nothing(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path / "state.sqlite")
+    impossible: Any = object()
+    with pytest.raises(sqlite3.Error):
+        state.begin({"d:a:b": 1, "d:a:c": impossible})
+    assert (state.lasts(), state.get("begun")) == ({}, None)
+    state.begin({"d:a:b": 1})
+    assert (state.lasts(), state.get("begun")) == ({"d:a:b": 1}, True)
+    state.close()

@@ -1,8 +1,9 @@
 """The client library: conversations as an app wants them, over any number of connections.
 
-Responsibility: one signed-in device. Flow: `connection` moves frames → `client` matches answers to
-calls and hands entries to their `timeline` → `entries()` gives them in order; what is sent stays in
-the `outbox` until it is answered; `state` keeps both across processes.
+Responsibility: one signed-in device. Flow: `session` keeps a `connection` open, which moves frames
+→ `client` hands answers to `calls` and entries to `sync`, which closes the gaps in their `timeline`
+→ `entries()` gives them in order; what is sent stays in the `outbox` of `calls` until it is
+answered; `state` keeps all that across processes.
 
 Invariants: an entry is applied only when its number follows the last one of its conversation, so
 an app sees no gap, no repetition and no disorder; a command is repeated with the same `cid` until
@@ -20,6 +21,7 @@ from stonechat.errors import (
     NotFound,
     OutboxFull,
     SignedOut,
+    StateInUse,
     StonechatError,
     TooFast,
     TooLarge,
@@ -44,6 +46,7 @@ __all__ = [
     "SignedOut",
     "SqliteState",
     "State",
+    "StateInUse",
     "StonechatError",
     "TooFast",
     "TooLarge",

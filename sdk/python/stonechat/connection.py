@@ -9,8 +9,9 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 SUBPROTOCOL = "stonechat.v1"
 _CONNECT_SECONDS = 10.0
-_SILENCE_SECONDS = 40  # the server pings after 20
+_SILENCE_SECONDS = 15  # then a ping, before the server's own after 20
 _PONG_SECONDS = 10
+_FRAME_LIMIT = 64 * 1024 * 1024  # a list of thousands of conversations comes in one frame
 
 
 class Connection(WSListener):
@@ -30,14 +31,6 @@ class Connection(WSListener):
     def close(self) -> None:
         self._transport.send_close()
         self._transport.disconnect()
-
-    def pause(self) -> None:
-        """Reads no more, so that the server sees a slow reader."""
-        self._transport.underlying_transport.pause_reading()
-
-    def resume(self) -> None:
-        if not self.closed.is_set():
-            self._transport.underlying_transport.resume_reading()
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
@@ -63,18 +56,17 @@ class Connection(WSListener):
 async def connect(url: str, receive: Callable[[dict[str, Any]], None]) -> Connection:
     """A connection to the server. Raises `OSError`."""
     try:
-        _, connection = await asyncio.wait_for(
-            ws_connect(
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            _, connection = await ws_connect(
                 lambda: Connection(receive),
                 url,
                 enable_auto_ping=True,
                 auto_ping_idle_timeout=_SILENCE_SECONDS,
                 auto_ping_reply_timeout=_PONG_SECONDS,
                 enable_auto_pong=True,
+                max_frame_size=_FRAME_LIMIT,
                 extra_headers={"Sec-WebSocket-Protocol": SUBPROTOCOL},
-            ),
-            _CONNECT_SECONDS,
-        )
+            )
     except TimeoutError:
         raise OSError(f"{url} did not answer in {_CONNECT_SECONDS:.0f} s") from None
     except OSError:

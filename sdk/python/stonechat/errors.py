@@ -1,4 +1,4 @@
-"""Errors: one class for each row of the protocol's error table, and three of the client's own."""
+"""Errors: one class for each row of the protocol's error table, and the client's own."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ class TryAgain(StonechatError):
 
 
 class TooLarge(StonechatError):
-    """-32007."""
+    """-32007; also raised by the client, before it sends a frame that the server would not take."""
 
 
 class Disconnected(ConnectionError):
@@ -63,6 +63,10 @@ class SignedOut(ConnectionError):
 
 class OutboxFull(RuntimeError):
     """More is waiting to be sent than the client keeps."""
+
+
+class StateInUse(RuntimeError):
+    """Another process is this device at the moment."""
 
 
 _BY_CODE: dict[int, type[StonechatError]] = {
@@ -78,8 +82,11 @@ _BY_CODE: dict[int, type[StonechatError]] = {
 }
 
 
-def from_answer(error: dict[str, Any]) -> StonechatError:
-    """The exception for the error object of an answer."""
+def result(answer: dict[str, Any]) -> Any:
+    """The result in an answer. Raises the `StonechatError` that is there instead."""
+    if "error" not in answer:
+        return answer["result"]
+    error = answer["error"]
     code = int(error["code"])
     kind = _BY_CODE.get(code, Internal)
-    return kind(code, str(error["message"]), error.get("data") or {})
+    raise kind(code, str(error["message"]), error.get("data") or {})

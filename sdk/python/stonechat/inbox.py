@@ -2,31 +2,32 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
+Signal = tuple[str, dict[str, Any]]  # (method, params)
+
 
 class Inbox(Generic[T]):
-    """A queue that says when it is full instead of dropping anything, and when there is room."""
+    """A queue. At `limit` items it says that there is no room, until half of them are taken; a
+    `lossy` one forgets the oldest instead."""
 
-    def __init__(self, limit: int, full: Callable[[bool], None]) -> None:
-        """`full(True)` is called at `limit` items, `full(False)` when half of them are taken."""
-        self._items: deque[T] = deque()
+    def __init__(self, limit: int, *, lossy: bool = False) -> None:
+        self._items: deque[T] = deque(maxlen=limit if lossy else None)
         self._limit = limit
-        self._tell = full
+        self._lossy = lossy
         self._news = asyncio.Event()
-        self.room = asyncio.Event()  # cleared while it is full
+        self.room = asyncio.Event()
         self.room.set()
         self._error: Exception | None = None
 
     def put(self, items: Iterable[T]) -> None:
         self._items.extend(items)
         self._news.set()
-        if self.room.is_set() and len(self._items) >= self._limit:
+        if len(self._items) >= self._limit and not self._lossy:
             self.room.clear()
-            self._tell(True)
 
     def end(self, error: Exception) -> None:
         """Whoever waits, or will, gets this error after the last item."""
@@ -41,10 +42,6 @@ class Inbox(Generic[T]):
             self._news.clear()
             await self._news.wait()
         item = self._items.popleft()
-        if not self.room.is_set() and len(self._items) <= self._limit // 2:
+        if len(self._items) <= self._limit // 2:
             self.room.set()
-            self._tell(False)
         return item
-
-
-Signal = tuple[str, dict[str, Any]]  # (method, params)

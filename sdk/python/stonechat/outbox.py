@@ -1,60 +1,148 @@
-"""What was asked of the server and is not answered yet, in the order it was asked. No I/O."""
+"""What was asked of the server and is not answered yet, in the order it was asked. No I/O.
 
-import asyncio
-from collections.abc import Iterator
+A command is ready, flying (sent on the present connection) or held (its lane waits before it is
+tried again). A lane is what order matters in: one method in one conversation. While a lane is held
+nothing more of it is sent, so only what was flying already can overtake the command that failed.
+"""
+
+from asyncio import Future
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from stonechat.errors import OutboxFull
+from stonechat.pace import Pace
+
+Lane = tuple[str, str]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Command:
-    """A call until it is answered. `repeat` is whether it may be sent again."""
+    """A call until it is answered. `answered` is None where nobody waits: it was kept from an
+    earlier process."""
 
     id: int
     method: str
     params: dict[str, Any]
-    repeat: bool
-    answered: "asyncio.Future[Any]"
+    answered: "Future[Any] | None" = None
     tries: int = 0
+    frame: bytes = field(init=False)
 
-    def frame(self) -> bytes:
-        return orjson.dumps(
-            {"jsonrpc": "2.0", "id": self.id, "method": self.method, "params": self.params}
-        )
+    def __post_init__(self) -> None:
+        request = {"jsonrpc": "2.0", "id": self.id, "method": self.method, "params": self.params}
+        self.frame = orjson.dumps(request)
+
+    @property
+    def cid(self) -> str | None:
+        return self.params.get("cid")
+
+    @property
+    def lane(self) -> Lane:
+        return self.method, str(self.params.get("conv") or self.params.get("to") or "")
 
 
-@dataclass(slots=True)
 class Outbox:
-    """At most `limit` commands. Numbers are never used twice, so a late answer of an earlier
-    connection cannot be taken for another's."""
+    """Numbers of commands are never used twice, so that a late answer of an earlier connection is
+    not taken for another's. Times are monotonic seconds."""
 
-    limit: int
-    _commands: dict[int, Command] = field(default_factory=dict)
-    _number: int = 0
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._commands: dict[int, Command] = {}
+        self._ready: deque[Command] = deque()
+        self._flying: dict[int, Command] = {}
+        self._held: dict[Lane, float] = {}  # until when
+        self._waiting: dict[Lane, list[Command]] = {}  # of held lanes
+        self._window = 0
+        self._pace: Pace | None = None
 
-    def put(self, method: str, params: dict[str, Any], *, repeat: bool) -> Command:
-        """Raises `OutboxFull`."""
-        if len(self._commands) >= self.limit:
-            raise OutboxFull(f"{self.limit} calls are waiting")
-        self._number += 1
-        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        command = Command(self._number, method, params, repeat, answered)
+    def __len__(self) -> int:
+        return len(self._commands)
+
+    def put(self, command: Command, *, bounded: bool = True) -> None:
+        """Raises `OutboxFull`, unless the command is one that an earlier process left."""
+        if bounded and len(self._commands) >= self._limit:
+            raise OutboxFull(f"{self._limit} calls are waiting")
         self._commands[command.id] = command
-        return command
+        self._ready.append(command)
+
+    def connected(self, window: int, pace: Pace) -> None:
+        """There is a session: at most `window` commands fly at once, at this pace."""
+        self._window, self._pace = window, pace
+
+    def disconnected(self) -> None:
+        """What was flying is ready again, in its old place."""
+        self._window, self._pace = 0, None
+        self._back([*self._flying.values()])
+        self._flying.clear()
+
+    def take(self, now: float) -> list[Command]:
+        """What is to be sent now, in order."""
+        taken: list[Command] = []
+        if self._pace is None:
+            return taken
+        self._release(now)
+        while self._ready and len(self._flying) < self._window:
+            command = self._ready[0]
+            if command.id not in self._commands:
+                self._ready.popleft()
+            elif self._held and command.lane in self._held:
+                self._waiting[command.lane].append(self._ready.popleft())
+            elif self._pace.take(now):
+                self._flying[command.id] = self._ready.popleft()
+                taken.append(command)
+            else:
+                break
+        return taken
+
+    def wait(self, now: float) -> float | None:
+        """Seconds until `take` may give more; None where only an answer or a connection can tell.
+        Asked after `take`."""
+        if self._pace is None:
+            return None
+        waits = [until - now for until in self._held.values()]
+        if self._ready and len(self._flying) < self._window:
+            waits.append(self._pace.wait(now))
+        return max(0.0, min(waits)) if waits else None
 
     def get(self, number: int) -> Command | None:
         return self._commands.get(number)
 
     def remove(self, command: Command) -> None:
+        """It is answered, or not wanted any more."""
         self._commands.pop(command.id, None)
+        self._flying.pop(command.id, None)
 
-    def __iter__(self) -> Iterator[Command]:
-        """The commands, oldest first; the outbox may change meanwhile."""
-        return iter(list(self._commands.values()))
+    def hold(self, command: Command, until: float) -> None:
+        """It failed and is tried again then, before everything later of its lane."""
+        self._flying.pop(command.id, None)
+        lane = command.lane
+        self._held[lane] = max(until, self._held.get(lane, until))
+        self._waiting.setdefault(lane, []).append(command)
+        command.tries += 1
 
-    def __len__(self) -> int:
-        return len(self._commands)
+    def again(self, command: Command) -> None:
+        """It is ready again, in its old place."""
+        self._flying.pop(command.id, None)
+        self._back([command])
+        command.tries += 1
+
+    def drain(self) -> list[Command]:
+        """Everything that is not answered, oldest first; nothing is left."""
+        commands = sorted(self._commands.values(), key=_number)
+        self._commands.clear()
+        return commands
+
+    def _release(self, now: float) -> None:
+        for lane in [lane for lane, until in self._held.items() if until <= now]:
+            del self._held[lane]
+            self._back(self._waiting.pop(lane))
+
+    def _back(self, commands: list[Command]) -> None:
+        if commands:
+            self._ready = deque(sorted([*commands, *self._ready], key=_number))
+
+
+def _number(command: Command) -> int:
+    return command.id

@@ -1,8 +1,7 @@
 """Keeping all conversations' timelines complete: gaps are fetched, numbers are compared."""
 
 import asyncio
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
 
 from stonechat.entry import Entry
 from stonechat.errors import Forbidden, NotFound, StonechatError
@@ -10,70 +9,79 @@ from stonechat.inbox import Inbox
 from stonechat.state import State
 from stonechat.timeline import Timeline
 
-if TYPE_CHECKING:
-    from stonechat.client import Client
+_OVERTAKEN = 0.02  # seconds in which what was only overtaken on its way arrives by itself
+_FETCHES = 8  # at once: after a long absence every conversation is behind
+_PAUSE, _LONGEST_PAUSE = 0.25, 10.0  # seconds, where an entry is on its way and not there yet
 
-_PAGE = 200
-_PAUSE = 0.25  # seconds, where an entry is on its way and not there yet
+History = Callable[[str, int], Awaitable[list[Entry]]]
 
 
 class Sync:
-    """The timelines of one client. Ready entries go to the inbox, in order."""
+    """The timelines of one client. Ready entries go to the inbox, in order. While that is full,
+    what arrives is not kept but fetched when there is room, so that memory is bounded, and answers
+    still get through, however slow the app is."""
 
     def __init__(
-        self,
-        client: "Client",
-        state: State,
-        inbox: Inbox[Entry],
-        *,
-        from_start: bool,
+        self, state: State, inbox: Inbox[Entry], history: History, *, from_start: bool
     ) -> None:
-        self._client = client
+        """`history(conv, after)` fetches the entries that follow, contiguous. A client without a
+        past knows where to begin from the first comparison, unless it begins `from_start`."""
         self._state = state
         self._inbox = inbox
-        self._timelines = {conv: Timeline(last) for conv, last in state.lasts().items()}
+        self._history = history
         self._from_start = from_start
-        self._begun = from_start or bool(self._timelines) or bool(state.get("begun"))
-        self._early: list[Entry] = []
+        self._timelines: dict[str, Timeline] = {}
+        self._begun = False
+        self._before: list[Entry] = []  # what arrived before the first comparison
         self._fetching: dict[str, asyncio.Task[None]] = {}
+        self._turn = asyncio.Semaphore(_FETCHES)
+
+    def load(self) -> None:
+        """Goes on from what the state remembers of this account."""
+        self._timelines = {conv: Timeline(last) for conv, last in self._state.lasts().items()}
+        self._begun = self._from_start or bool(self._state.get("begun"))
 
     def arrived(self, entry: Entry) -> None:
-        """An entry is here: by notification, as the result of sending it, or fetched."""
+        """An entry is here: by notification, or as the result of sending it."""
         if not self._begun:
-            self._early.append(entry)
+            self._before.append(entry)
             return
         timeline = self._timeline(entry.conv)
-        self._inbox.put(timeline.offer(entry))
-        if timeline.behind:
-            self._fetch(entry.conv)
+        if self._inbox.room.is_set():
+            self._inbox.put(timeline.offer(entry))
+        elif entry.seq > timeline.last:
+            timeline.heard_of(entry.seq)
+        self._catch_up(entry.conv)
 
     def hint(self, conv: str, last_seq: int) -> None:
         """The conversation goes up to this number."""
         if self._begun:
-            timeline = self._timeline(conv)
-            timeline.heard_of(last_seq)
-            if timeline.behind:
-                self._fetch(conv)
+            self._timeline(conv).heard_of(last_seq)
+            self._catch_up(conv)
 
-    async def compare(self) -> None:
-        """Compares with the server's list, and fetches what is missing here."""
-        listed = await self._client.conversations()
+    def compare(self, lasts: dict[str, int]) -> None:
+        """The server's last number of each conversation: what is missing here is fetched."""
         if not self._begun:
-            self._begin({each["conv"]: each["last_seq"] for each in listed})
-        for each in listed:
-            self.hint(each["conv"], each["last_seq"])
+            self._begin(lasts)
+        for conv, last_seq in lasts.items():
+            self.hint(conv, last_seq)
+
+    async def close(self) -> None:
+        tasks = list(self._fetching.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _begin(self, lasts: dict[str, int]) -> None:
         """A client without a past starts behind what there is, but for what just arrived."""
-        for entry in self._early:
-            lasts[entry.conv] = min(lasts.get(entry.conv, 0), entry.seq - 1)
-        for conv, last in lasts.items():
-            self._timelines[conv] = Timeline(last)
-            self._state.set_last(conv, last)
-        self._state.put("begun", True)
+        starts = dict(lasts)
+        for entry in self._before:
+            starts[entry.conv] = min(starts.get(entry.conv, 0), entry.seq - 1)
+        self._timelines = {conv: Timeline(last) for conv, last in starts.items()}
+        self._state.begin(starts)
         self._begun = True
-        early, self._early = self._early, []
-        for entry in early:
+        before, self._before = self._before, []
+        for entry in before:
             self.arrived(entry)
 
     def _timeline(self, conv: str) -> Timeline:
@@ -82,35 +90,37 @@ class Sync:
             timeline = self._timelines[conv] = Timeline(0)
         return timeline
 
-    def _fetch(self, conv: str) -> None:
-        if conv not in self._fetching:
+    def _catch_up(self, conv: str) -> None:
+        if self._timelines[conv].behind and conv not in self._fetching:
             task = asyncio.get_running_loop().create_task(self._close_gap(conv))
             self._fetching[conv] = task
             task.add_done_callback(lambda done: self._fetched(conv, done))
 
     async def _close_gap(self, conv: str) -> None:
-        timeline = self._timeline(conv)
-        # What is only overtaken on its way here arrives by itself.
-        await asyncio.sleep(0.02)
+        timeline = self._timelines[conv]
+        pause = _PAUSE
+        await asyncio.sleep(_OVERTAKEN)
         while timeline.behind:
-            await self._inbox.room.wait()
-            before = timeline.last
-            try:
-                found = await self._client.history(conv, after=before, limit=_PAGE)
-            except (Forbidden, NotFound):
-                return
-            except (StonechatError, TimeoutError):
-                found = []
-            for entry in found:
-                self._inbox.put(timeline.offer(entry))
-            if timeline.behind and timeline.last == before:
-                await asyncio.sleep(_PAUSE)
+            async with self._turn:
+                await self._inbox.room.wait()
+                before = timeline.last
+                try:
+                    found = await self._history(conv, before)
+                except (Forbidden, NotFound):
+                    timeline.forget()
+                    return
+                except (StonechatError, TimeoutError):
+                    found = []
+                self._inbox.put(timeline.page(before, found))
+            if timeline.last > before:
+                pause = _PAUSE
+            elif timeline.behind:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _fetched(self, conv: str, done: "asyncio.Task[None]") -> None:
         del self._fetching[conv]
-        if done.cancelled():
-            return
-        with suppress(ConnectionError):
+        # A client that ended has told its app why; any other error is a bug, and loud.
+        if not done.cancelled() and not isinstance(done.exception(), ConnectionError):
             done.result()
-            if self._timeline(conv).behind and self._client.running:
-                self._fetch(conv)
+            self._catch_up(conv)

@@ -1,8 +1,10 @@
 """The order of one conversation, whatever order its entries arrive in. No I/O."""
 
+from collections.abc import Sequence
+
 from stonechat.entry import Entry
 
-_EARLY = 10_000  # how far ahead an entry is kept; beyond, it is fetched when its turn comes
+_EARLY = 1_000  # how far ahead an entry is kept; beyond, it is fetched when its turn comes
 
 
 class Timeline:
@@ -30,11 +32,28 @@ class Timeline:
             self.last += 1
         return ready
 
+    def page(self, after: int, entries: Sequence[Entry]) -> list[Entry]:
+        """The same for an answer to `message.history` with this `after`. It is contiguous, so where
+        it begins later than `after + 1`, this person's view of the conversation begins there."""
+        if entries and after == self.last:
+            self._begin_at(entries[0].seq)
+        return [ready for entry in entries for ready in self.offer(entry)]
+
     def heard_of(self, seq: int) -> None:
         """The conversation has an entry with this number."""
         self._known = max(self._known, seq)
+
+    def forget(self) -> None:
+        """What is ahead is not for this person, as far as is known now."""
+        self._known = self.last
+        self._early.clear()
 
     @property
     def behind(self) -> bool:
         """Whether entries after `last` are to be fetched."""
         return self.last < self._known
+
+    def _begin_at(self, seq: int) -> None:
+        self.last = max(self.last, seq - 1)
+        for each in [each for each in self._early if each <= self.last]:
+            del self._early[each]

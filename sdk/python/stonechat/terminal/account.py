@@ -5,13 +5,15 @@ import hashlib
 import os
 import secrets
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from stonechat.client import Client
-from stonechat.errors import Conflict, Unauthenticated
+from stonechat.errors import Conflict, SignedOut, Unauthenticated
 from stonechat.state import SqliteState
 
 PASSWORD_VARIABLE = "STONECHAT_PASSWORD"  # noqa: S105 (a variable's name)
+_PATIENCE_SECONDS = 10.0
 
 
 def folder() -> Path:
@@ -21,20 +23,20 @@ def folder() -> Path:
     return Path(given) if given else Path(data) / "stonechat"
 
 
-def client(url: str, username: str, state: Path, *, lasting: bool) -> Client:
-    """A client for this name. A `lasting` one remembers what it has seen; the others only the
-    sign-in."""
+def client(url: str, username: str, state: Path, command: str) -> Client:
+    """A client for this name. Each command is a device of its own, so that one may send while
+    another chats. Raises `StateInUse` where the same one runs already."""
     server = hashlib.sha256(url.encode()).hexdigest()[:8]
-    suffix = "" if lasting else "-command"
-    kept = SqliteState(state / f"{username}-{server}{suffix}.sqlite")
-    return Client(url, state=kept)
+    file = state / f"{username}-{server}-{command}.sqlite"
+    return Client(url, state=SqliteState(file, patience=_PATIENCE_SECONDS))
 
 
 async def sign_in(made: Client, username: str, accounts: Path) -> str:
     """Signs in with what is remembered, or logs in, or registers the name on first use. Returns a
     line about it for people, empty where there is nothing to tell. Raises `Unauthenticated`."""
-    if await made.resume():
-        return ""
+    with suppress(SignedOut):  # then with the password, below
+        if await made.resume(seconds=_PATIENCE_SECONDS):
+            return ""
     known = _password(username, accounts)
     fresh = known or secrets.token_urlsafe(12)
     try:

@@ -27,7 +27,7 @@ class Chat:
         self._sent = 0  # number of one's own last message that is stored
         self._read = 0  # number up to which the other has read
         self._sending = 0
-        self._prompt: PromptSession[str] = PromptSession()
+        self._prompt: PromptSession[str] = PromptSession(erase_when_done=True)
 
     async def run(self) -> None:
         """Until the person ends it with Ctrl-C or Ctrl-D."""
@@ -59,12 +59,15 @@ class Chat:
             self._refresh()
 
     async def _follow(self) -> None:
-        async for entry in self._client.entries():
-            if entry.conv == self._conv and entry.seq > self._shown:
-                self._show(entry)
-                if entry.sender != self._client.uid:
-                    await self._mark_read()
-                self._refresh()
+        try:
+            async for entry in self._client.entries():
+                if entry.conv == self._conv and entry.seq > self._shown:
+                    self._show(entry)
+                    if entry.sender != self._client.uid:
+                        await self._mark_read()
+                    self._refresh()
+        except ConnectionError as error:  # signed out: there is nothing more to type for
+            self._prompt.app.exit(exception=error)
 
     async def _listen(self) -> None:
         async for method, params in self._client.signals():

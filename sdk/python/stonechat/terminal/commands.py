@@ -1,17 +1,24 @@
-"""The commands: `chat`, `send`, `tail`, `whoami`."""
+"""The commands: `chat`, `send`, `tail`, `whoami`.
+
+They end with 1 where the server refuses something, 2 on wrong usage, 3 where it cannot be reached.
+"""
 
 import asyncio
+import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from threading import Thread
+from typing import Annotated, Any
 
 import orjson
 import typer
 
-from stonechat.client import Client
-from stonechat.errors import NotFound, StonechatError
+from stonechat.client import Client, Sent
+from stonechat.errors import NotFound, SignedOut, StateInUse, StonechatError
 from stonechat.terminal import account
 from stonechat.terminal.chat import Chat, wait_for_person
 from stonechat.terminal.lines import line
@@ -23,6 +30,7 @@ State = Annotated[Path | None, typer.Option(help="where sign-ins are kept")]
 Name = Annotated[str, typer.Argument(help="your username")]
 Person = Annotated[str, typer.Option(help="the other's username")]
 URL = "ws://127.0.0.1:8001/v1"
+_PIPELINED = 1000  # messages that are sent and not acknowledged yet
 
 
 @app.command()
@@ -35,7 +43,7 @@ def chat(
         peer = await wait_for_person(client, with_)
         await Chat(client, peer).run()
 
-    _run(name, url, state, run, lasting=True)
+    _run(name, url, state, run, "chat")
 
 
 @app.command()
@@ -46,16 +54,28 @@ def send(
     url: Url = URL,
     state: State = None,
 ) -> None:
-    """Sends one message, or every line of standard input."""
+    """Sends one message, or every line of standard input, as it comes. Prints the place of each."""
 
     async def run(client: Client) -> None:
         uid = await _uid(client, to)
-        lines = [text] if text is not None else [each.rstrip("\n") for each in sys.stdin]
-        sends = [client.send(to=uid, text=each) for each in lines if each]
-        for sent in await asyncio.gather(*sends):
-            print(f"{sent.conv} {sent.seq}")
+        if text is not None:
+            _acknowledge(await client.send(to=uid, text=text))
+            return
+        sends: asyncio.Queue[asyncio.Task[Sent] | None] = asyncio.Queue(_PIPELINED)
 
-    _run(name, url, state, run, lasting=False)
+        async def take(line: str | None) -> None:
+            await sends.put(asyncio.create_task(client.send(to=uid, text=line)) if line else None)
+
+        _read_input(take)
+        try:
+            while (sending := await sends.get()) is not None:
+                _acknowledge(await sending)
+        finally:  # what is under way stays in the state, for the next time
+            while not sends.empty():
+                if (sending := sends.get_nowait()) is not None:
+                    sending.cancel()
+
+    _run(name, url, state, run, "send")
 
 
 @app.command()
@@ -84,7 +104,7 @@ def tail(
             if left == 0:
                 return
 
-    _run(name, url, state, run, lasting=True)
+    _run(name, url, state, run, "tail")
 
 
 @app.command()
@@ -94,7 +114,26 @@ def whoami(name: Name, url: Url = URL, state: State = None) -> None:
     async def run(client: Client) -> None:
         print(client.uid)
 
-    _run(name, url, state, run, lasting=False)
+    _run(name, url, state, run, "whoami")
+
+
+def _read_input(take: Callable[[str | None], Coroutine[Any, Any, None]]) -> None:
+    """Gives each line of standard input, and None at its end, to the running loop. In a thread
+    that does not keep the process alive, as nothing can interrupt its reading."""
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        with suppress(RuntimeError, CancelledError):  # the loop ended first
+            for line in sys.stdin:
+                if text := line.rstrip("\n"):
+                    asyncio.run_coroutine_threadsafe(take(text), loop).result()
+            asyncio.run_coroutine_threadsafe(take(None), loop).result()
+
+    Thread(target=read, daemon=True).start()
+
+
+def _acknowledge(sent: Sent) -> None:
+    print(f"{sent.conv} {sent.seq}", flush=True)
 
 
 async def _uid(client: Client, username: str) -> str:
@@ -109,15 +148,14 @@ def _run(
     url: str,
     state: Path | None,
     work: Callable[[Client], Awaitable[None]],
-    *,
-    lasting: bool,
+    command: str,
 ) -> None:
     """Signs in, does the work, and ends the process with a line where that fails."""
     accounts = state or account.folder()
     accounts.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     async def signed_in() -> None:
-        async with account.client(url, name, accounts, lasting=lasting) as client:
+        async with account.client(url, name, accounts, command) as client:
             told = await account.sign_in(client, name, accounts)
             if told:
                 print(told, file=sys.stderr)
@@ -127,6 +165,16 @@ def _run(
         asyncio.run(signed_in())
     except KeyboardInterrupt:
         return
-    except (StonechatError, OSError) as error:
-        print(f"stonechat: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        # Whoever read the output has enough of it; nothing is left to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except (StonechatError, SignedOut, StateInUse) as error:
+        sys.exit(_told(error, 1))
+    except OSError as error:
+        sys.exit(_told(error, 3))
+
+
+def _told(error: Exception, code: int) -> int:
+    print(f"stonechat: {error or 'no answer in time'}", file=sys.stderr)
+    return code

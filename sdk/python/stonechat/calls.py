@@ -1,0 +1,170 @@
+"""Calls and their answers: kept, sent in order, repeated until the server settles them."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from stonechat import errors
+from stonechat.connection import Connection
+from stonechat.errors import StonechatError, TooLarge
+from stonechat.outbox import Command, Outbox
+from stonechat.pace import Pace
+from stonechat.state import State
+
+_LONGEST_HOLD = 10.0  # seconds, where the server names no longer pause
+_RENEWABLE = ("unauthenticated", "token_expired")
+# Until a session says otherwise.
+_LIMITS = {"frame_bytes": 64 * 1024, "calls_per_second": 1000.0, "burst": 1000, "in_flight": 256}
+
+logger = logging.getLogger("stonechat")
+
+
+class Calls:
+    """The outbox with a connection under it, now and then. No task and no timer for a single call:
+    everything asked for in one turn of the loop is kept in one transaction and then sent."""
+
+    def __init__(
+        self,
+        state: State,
+        limit: int,
+        numbers: Iterator[int],
+        settled: Callable[[Command, Any], None],
+    ) -> None:
+        """`settled(command, result)` is called before whoever asked gets the result."""
+        self._state = state
+        self._numbers = numbers
+        self._settled = settled
+        self._outbox = Outbox(limit)
+        self._connection: Connection | None = None
+        self._new: list[Command] = []  # with a cid, and not kept yet
+        self._flushing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._frame_bytes = _LIMITS["frame_bytes"]
+        self._ended: Exception | None = None
+
+    def load(self) -> None:
+        """Takes over what an earlier process left."""
+        for method, params in self._state.kept():
+            self._outbox.put(Command(next(self._numbers), method, params), bounded=False)
+
+    def connected(self, connection: Connection, limits: dict[str, Any]) -> None:
+        """There is a session with these limits: what waits is sent."""
+        limits = _LIMITS | limits
+        self._connection = connection
+        self._frame_bytes = limits["frame_bytes"]
+        pace = Pace(limits["calls_per_second"], limits["burst"], time.monotonic())
+        # One less than the server takes before it stops reading.
+        self._outbox.connected(max(1, limits["in_flight"] - 1), pace)
+        self._flush()
+
+    def disconnected(self) -> None:
+        self._connection = None
+        self._outbox.disconnected()
+
+    def end(self, error: Exception) -> None:
+        """Whoever waits, or will, gets this error. What is not answered stays in the state."""
+        self._keep()
+        self._ended = error
+        self._connection = None
+        if self._timer is not None:
+            self._timer.cancel()
+        for command in self._outbox.drain():
+            _fail(command, error)
+
+    async def ask(
+        self, method: str, params: dict[str, Any], seconds: float | None, *, bounded: bool = True
+    ) -> Any:
+        """The result, after `seconds` at most. Raises what `Client.send` and `Client.call` say."""
+        if self._ended is not None:
+            raise self._ended
+        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        command = Command(next(self._numbers), method, params, answered)
+        if len(command.frame) > self._frame_bytes:
+            reason = {"reason": "too_large"}
+            raise TooLarge(-32007, f"a call has at most {self._frame_bytes} bytes", reason)
+        self._outbox.put(command, bounded=bounded)
+        if command.cid is not None:
+            self._new.append(command)
+        self._flush_soon()
+        try:
+            # Not `wait_for`, which before Python 3.12 may swallow a cancellation.
+            async with asyncio.timeout(seconds):
+                return await answered
+        except TimeoutError:
+            self._keep()
+            self._done(command)
+            raise
+
+    def answer(self, message: dict[str, Any]) -> None:
+        """What came in answer to a call; to one that is settled already, nothing happens."""
+        command = self._outbox.get(message.get("id") or 0)
+        if command is None:
+            return
+        self._flush_soon()
+        try:
+            found = errors.result(message)
+        except StonechatError as error:
+            self._refused(command, error)
+            return
+        # Settled before dropped: a process that dies between the two asks again.
+        self._settled(command, found)
+        self._done(command)
+        if command.answered is not None and not command.answered.done():
+            command.answered.set_result(found)
+
+    def _refused(self, command: Command, error: StonechatError) -> None:
+        if isinstance(error, errors.TryAgain | errors.TooFast):
+            least = min(0.1 * 2.0**command.tries, _LONGEST_HOLD)
+            pause = max(float(error.data.get("retry_after", 0)), least)
+            jitter = random.uniform(1.0, 1.5)  # noqa: S311
+            self._outbox.hold(command, time.monotonic() + pause * jitter)
+            return
+        expired = isinstance(error, errors.Unauthenticated) and error.reason in _RENEWABLE
+        if expired and not command.tries and self._connection is not None:
+            # The session ended under the call; the next one, with a new token, takes it again.
+            self._outbox.again(command)
+            self._connection.close()
+            return
+        self._done(command)
+        if command.answered is None:
+            logger.warning("a kept %s was refused: %s", command.method, error)
+        _fail(command, error)
+
+    def _flush_soon(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if self._ended is not None:
+            return
+        self._keep()
+        if self._connection is None:
+            return
+        for command in self._outbox.take(time.monotonic()):
+            self._connection.send(command.frame)
+        if self._timer is not None:
+            self._timer.cancel()
+        wait = self._outbox.wait(time.monotonic())
+        loop = asyncio.get_running_loop()
+        self._timer = None if wait is None else loop.call_later(wait, self._flush_soon)
+
+    def _keep(self) -> None:
+        if self._new:
+            self._state.keep([(command.method, command.params) for command in self._new])
+            self._new.clear()
+
+    def _done(self, command: Command) -> None:
+        self._outbox.remove(command)
+        if command.cid is not None:
+            self._state.drop(command.cid)
+
+
+def _fail(command: Command, error: Exception) -> None:
+    if command.answered is not None and not command.answered.done():
+        command.answered.set_exception(error)
+        command.answered.exception()  # nobody may be waiting any more

@@ -1,0 +1,238 @@
+"""A device's session with the server, over any number of connections."""
+
+import asyncio
+import itertools
+import platform
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+import orjson
+
+from stonechat import errors
+from stonechat.backoff import Backoff
+from stonechat.connection import Connection, connect
+from stonechat.errors import Disconnected, SignedOut, StonechatError
+from stonechat.state import State
+
+GOING_AWAY = 1001
+TOO_LARGE = 1009
+ABUSE = 4003
+
+_CALL_SECONDS = 10.0
+_RENEW_BEFORE = 60.0  # seconds before the token expires
+_EXPIRED = 5.0  # a token that lives no longer than this is not worth presenting
+_COMPARE_SECONDS = 180.0  # between two comparisons with the server's list
+_STABLE_SECONDS = 5.0  # a session that lasted as long was a good one
+
+Message = dict[str, Any]
+
+
+class Session:
+    """Signs in, keeps one session open while `run` runs, and renews it. Calls four functions:
+    `receive` with each message that is no answer to a call of the session's own, `opened` with the
+    connection and the result of `session.open`, `lost` when that connection is gone, `listed` with
+    the server's last number of each conversation, after each opening and now and then."""
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        state: State,
+        device: str,
+        numbers: Iterator[int],
+        *,
+        receive: Callable[[Message], None],
+        opened: Callable[[Connection, dict[str, Any]], None],
+        lost: Callable[[], None],
+        listed: Callable[[dict[str, int]], None],
+    ) -> None:
+        self.connection: Connection | None = None
+        self._urls = list(urls)
+        self._next_url = itertools.cycle(self._urls)
+        self._state = state
+        self._device = device
+        self._numbers = numbers
+        self._receive = receive
+        self._opened = opened
+        self._lost = lost
+        self._listed = listed
+        self._answers: dict[int, asyncio.Future[Message]] = {}
+        self._compare_now = asyncio.Event()
+        self._clock_error = 0.0  # the server's clock is so many seconds ahead of ours
+        self._expires = 0.0  # by our clock
+
+    async def sign_in(self, method: str, params: dict[str, Any]) -> None:
+        """Gets tokens. Raises `StonechatError`, and `OSError` where no server can be reached."""
+        connection = await self._reach()
+        try:
+            self._keep_tokens(await self._call(connection, method, params))
+        finally:
+            connection.close()
+
+    async def run(self) -> None:
+        """Never returns. Raises `SignedOut` where the device's tokens are no longer taken, and
+        `Disconnected` where the server refuses what this client sends."""
+        backoff = Backoff()
+        while True:
+            code, began = None, time.monotonic()
+            try:
+                connection = await self._reach()
+                try:
+                    await self._open(connection)
+                    began = time.monotonic()
+                    await self._attend(connection)
+                    code = connection.close_code
+                finally:
+                    if self.connection is not None:
+                        self.connection = None
+                        self._lost()
+                    connection.close()
+            except (OSError, errors.TryAgain, errors.TooFast, errors.Internal):
+                pass  # the next try is below
+            except errors.Unauthenticated as error:
+                self._state.put("tokens", None)
+                raise SignedOut(str(error)) from error
+            if code in (ABUSE, TOO_LARGE):
+                raise Disconnected(f"the server refused this client's frames ({code})")
+            if time.monotonic() - began >= _STABLE_SECONDS:
+                backoff.reset()
+                if code == GOING_AWAY:
+                    continue
+            await asyncio.sleep(backoff.next())
+
+    @property
+    def left(self) -> float:
+        """Seconds until the session ends, unless it is renewed; whatever our clock shows."""
+        return self._expires - time.time()
+
+    def compare(self) -> None:
+        """Compares with the server's list, soon."""
+        self._compare_now.set()
+
+    def received(self, message: Message) -> None:
+        """What came on any connection."""
+        answer = self._answers.get(message.get("id") or 0)
+        if answer is None or "method" in message:
+            self._receive(message)
+        elif not answer.done():
+            answer.set_result(message)
+
+    async def _reach(self) -> Connection:
+        """A connection to the next server that takes one. Raises the last one's `OSError`."""
+        for left in reversed(range(len(self._urls))):
+            try:
+                return await connect(next(self._next_url), self.received)
+            except OSError:
+                if not left:
+                    raise
+        raise ValueError("no url")
+
+    async def _open(self, connection: Connection) -> None:
+        tokens = self._state.get("tokens")
+        if tokens["expires"] - time.time() < _EXPIRED:
+            tokens = await self._refresh(connection)
+        params = {"access_token": tokens["access_token"], "device": self._described()}
+        try:
+            found = await self._call(connection, "session.open", params)
+        except errors.Unauthenticated:
+            params["access_token"] = (await self._refresh(connection))["access_token"]
+            found = await self._call(connection, "session.open", params)
+        self._clock_error = found["server_time"] / 1000 - time.time()
+        self._expires = found["expires_at"] / 1000 - self._clock_error
+        self.connection = connection
+        self._opened(connection, found)
+
+    async def _attend(self, connection: Connection) -> None:
+        """Does what an open session needs until its connection is closed."""
+        work: list[asyncio.Task[Any]] = [
+            asyncio.create_task(self._renew(connection)),
+            asyncio.create_task(self._compare()),
+            asyncio.create_task(connection.closed.wait()),
+        ]
+        try:
+            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in work:
+                task.cancel()
+        if not connection.closed.is_set():
+            for task in done:
+                task.result()
+
+    async def _renew(self, connection: Connection) -> None:
+        """Keeps the session alive. Raises `Unauthenticated`."""
+        backoff = Backoff(base=1.0)
+        while True:
+            left = self.left
+            early = min(_RENEW_BEFORE, left / 2)
+            await asyncio.sleep((left - early) * random.uniform(0.9, 1))  # noqa: S311
+            try:
+                token = (await self._refresh(connection))["access_token"]
+                renewed = await self._call(connection, "session.renew", {"access_token": token})
+                self._expires = renewed["expires_at"] / 1000 - self._clock_error
+                backoff.reset()
+            except errors.Unauthenticated:
+                raise
+            except (StonechatError, OSError):
+                await asyncio.sleep(backoff.next())
+
+    async def _compare(self) -> None:
+        """After each opening, where the server says so, and now and then as the last net."""
+        backoff = Backoff()
+        while self.connection is not None:
+            self._compare_now.clear()
+            try:
+                found = await self._call(self.connection, "conversation.list", {})
+            except (StonechatError, OSError):
+                await asyncio.sleep(backoff.next())
+                continue
+            backoff.reset()
+            self._listed({each["conv"]: each["last_seq"] for each in found["conversations"]})
+            with suppress(TimeoutError):
+                pause = _COMPARE_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311
+                async with asyncio.timeout(pause):
+                    await self._compare_now.wait()
+
+    async def _refresh(self, connection: Connection) -> dict[str, Any]:
+        spent = {"refresh_token": self._state.get("tokens")["refresh_token"]}
+        return self._keep_tokens(await self._call(connection, "auth.refresh", spent))
+
+    async def _call(self, connection: Connection, method: str, params: dict[str, Any]) -> Any:
+        """A call that belongs to this connection and is not repeated on another. Raises
+        `StonechatError`, and `OSError` where there is no answer."""
+        number = next(self._numbers)
+        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._answers[number] = answer
+        closed = asyncio.create_task(connection.closed.wait())
+        both: list[asyncio.Future[Any]] = [answer, closed]
+        request = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+        try:
+            connection.send(orjson.dumps(request))
+            await asyncio.wait(both, timeout=_CALL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                raise Disconnected(f"no answer to {method}")
+        finally:
+            closed.cancel()
+            del self._answers[number]
+        return errors.result(answer.result())
+
+    def _described(self) -> dict[str, str]:
+        device = self._state.get("device")
+        if device is None:
+            device = uuid.uuid4().hex
+            self._state.put("device", device)
+        return {"id": device, "name": self._device, "platform": platform.system().lower()}
+
+    def _keep_tokens(self, found: dict[str, Any]) -> dict[str, Any]:
+        if self._state.get("uid") not in (None, found["uid"]):
+            self._state.forget()
+        tokens = {
+            "access_token": found["access_token"],
+            "refresh_token": found["refresh_token"],
+            "expires": time.time() + found["expires_in"],
+        }
+        self._state.put("uid", found["uid"])
+        self._state.put("tokens", tokens)
+        return tokens

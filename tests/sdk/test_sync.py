@@ -1,0 +1,126 @@
+"""Gaps are closed from history, however little the app takes and whatever history answers."""
+
+import asyncio
+
+from stonechat.entry import Entry
+from stonechat.errors import Forbidden, TryAgain
+from stonechat.inbox import Inbox
+from stonechat.state import MemoryState
+from stonechat.sync import History, Sync
+
+CONV = "d:a:b"
+
+
+def entry(seq: int, conv: str = CONV) -> Entry:
+    return Entry(conv, seq, f"id{seq:06}", 0, "sender00", "text", {})
+
+
+def stored(count: int) -> History:
+    async def history(conv: str, after: int) -> list[Entry]:
+        return [entry(seq, conv) for seq in range(after + 1, min(after + 5, count) + 1)]
+
+    return history
+
+
+def started(
+    history: History, *, limit: int = 1000, from_start: bool = True
+) -> tuple[Sync, Inbox[Entry]]:
+    inbox: Inbox[Entry] = Inbox(limit)
+    sync = Sync(MemoryState(), inbox, history, from_start=from_start)
+    sync.load()
+    return sync, inbox
+
+
+async def taken(inbox: Inbox[Entry], count: int) -> list[int]:
+    async with asyncio.timeout(10):
+        return [(await inbox.take()).seq for _ in range(count)]
+
+
+async def test_a_gap_is_fetched() -> None:
+    sync, inbox = started(stored(12))
+    sync.arrived(entry(12))
+    assert await taken(inbox, 12) == list(range(1, 13))
+    await sync.close()
+
+
+async def test_a_comparison_and_a_hint_fetch_what_is_missing() -> None:
+    sync, inbox = started(stored(9))
+    sync.compare({CONV: 4})
+    assert await taken(inbox, 4) == [1, 2, 3, 4]
+    sync.hint(CONV, 9)
+    assert await taken(inbox, 5) == [5, 6, 7, 8, 9]
+    await sync.close()
+
+
+async def test_what_does_not_fit_is_fetched_when_it_does() -> None:
+    sync, inbox = started(stored(40), limit=4)
+    for seq in range(1, 41):
+        sync.arrived(entry(seq))
+    assert not inbox.room.is_set()
+    assert await taken(inbox, 40) == list(range(1, 41))
+    await sync.close()
+
+
+async def test_a_client_without_a_past_begins_behind_what_there_is() -> None:
+    sync, inbox = started(stored(12), from_start=False)
+    sync.arrived(entry(10))  # while the list was on its way, which shows it or not
+    sync.compare({CONV: 10, "d:a:c": 7})
+    sync.arrived(entry(8, "d:a:c"))
+    sync.arrived(entry(1, "d:a:d"))
+    assert await taken(inbox, 3) == [10, 8, 1]
+    await sync.close()
+
+
+async def test_a_conversation_that_is_closed_to_one_is_left_alone() -> None:
+    asked: list[str] = []
+    complete = stored(2)
+
+    async def history(conv: str, after: int) -> list[Entry]:
+        asked.append(conv)
+        if conv == CONV:
+            raise Forbidden(-32002, "no", {"reason": "not_a_member"})
+        return await complete(conv, after)
+
+    sync, inbox = started(history)
+    sync.hint(CONV, 3)
+    for other in ("d:a:c", "d:a:d"):  # while these are fetched, it would be asked again
+        sync.hint(other, 2)
+        assert await taken(inbox, 2) == [1, 2]
+    assert asked == [CONV, "d:a:c", "d:a:d"]
+    sync.arrived(entry(1))  # invited again: it goes on where it was
+    assert await taken(inbox, 1) == [1]
+    await sync.close()
+
+
+async def test_a_failure_is_tried_again() -> None:
+    failures = iter([TryAgain(-32006, "no", {"reason": "unavailable"}), TimeoutError()])
+    complete = stored(3)
+
+    async def history(conv: str, after: int) -> list[Entry]:
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        return await complete(conv, after)
+
+    sync, inbox = started(history)
+    sync.hint(CONV, 3)
+    assert await taken(inbox, 3) == [1, 2, 3]
+    await sync.close()
+
+
+async def test_not_everything_is_fetched_at_once() -> None:
+    busy, most = 0, 0
+    complete = stored(1)
+
+    async def history(conv: str, after: int) -> list[Entry]:
+        nonlocal busy, most
+        busy += 1
+        most = max(most, busy)
+        await asyncio.sleep(0)
+        busy -= 1
+        return await complete(conv, after)
+
+    sync, inbox = started(history)
+    sync.compare({f"g:{number:08}": 1 for number in range(200)})
+    assert await taken(inbox, 200) == [1] * 200
+    assert 1 < most <= 8
+    await sync.close()

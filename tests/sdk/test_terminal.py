@@ -1,0 +1,99 @@
+"""The command `stonechat`, as a script calls it."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+from local.stack import Stack
+
+COMMAND = [sys.executable, "-c", "from stonechat.terminal import main; main()"]
+DEAD = "ws://127.0.0.1:9/v1"  # the discard port, where nothing listens
+
+
+class Terminal:
+    """Runs the command with a state of its own."""
+
+    def __init__(self, url: str, state: Path) -> None:
+        self._environment = os.environ | {"STONECHAT_URL": url, "STONECHAT_STATE": str(state)}
+
+    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+        pipe = asyncio.subprocess.PIPE
+        return await asyncio.create_subprocess_exec(
+            *COMMAND, *arguments, env=self._environment, stdin=pipe, stdout=pipe, stderr=pipe
+        )
+
+    async def run(self, *arguments: str, given: str = "") -> tuple[int | None, list[str], str]:
+        """The exit code, the lines of output, and what was said beside it."""
+        process = await self.start(*arguments)
+        async with asyncio.timeout(60):
+            output, said = await process.communicate(given.encode())
+        return process.returncode, output.decode().splitlines(), said.decode()
+
+
+@pytest.fixture
+def terminal(stack: Stack, tmp_path: Path) -> Terminal:
+    return Terminal(stack.layout.connector_urls[0], tmp_path / "state")
+
+
+async def test_a_name_is_registered_once_and_kept_private(
+    terminal: Terminal, name: str, tmp_path: Path
+) -> None:
+    code, first, said = await terminal.run("whoami", name)
+    assert code == 0
+    assert "registered" in said
+    assert await terminal.run("whoami", name) == (0, first, "")
+    assert [each for each in (tmp_path / "state").iterdir() if each.stat().st_mode & 0o077] == []
+
+
+async def test_lines_are_sent_in_order_as_they_come(terminal: Terminal, name: str) -> None:
+    await terminal.run("whoami", name + "b")
+    process = await terminal.start("send", name + "a", "--to", name + "b")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"first\n")
+    async with asyncio.timeout(60):
+        assert (await process.stdout.readline()).endswith(b" 1\n")  # and its input is still open
+        rest = "".join(f"{number}\n" for number in range(2, 1502))
+        output, said = await process.communicate(rest.encode())
+    assert process.returncode == 0, said
+    assert [int(line.split()[1]) for line in output.splitlines()] == list(range(2, 1502))
+
+
+async def test_tail_goes_on_where_it_ended(terminal: Terminal, name: str) -> None:
+    await terminal.run("whoami", name + "b")
+    # A first message before bob's first tail: what a new device follows begins after it.
+    await terminal.run("send", name + "a", "--to", name + "b", "old")
+    following = await terminal.start("tail", name + "b", "--json", "-n", "1")
+    assert following.stdout is not None
+    heard = asyncio.create_task(following.stdout.readline())
+    count = 0
+    async with asyncio.timeout(60):
+        while not heard.done():  # until the tail is there to hear it
+            await terminal.run("send", name + "a", "--to", name + "b", f"new {count}")
+            count += 1
+        await following.wait()
+    entry = orjson.loads(await heard)
+    assert (entry["type"], entry["body"]["text"].split()[0]) == ("text", "new")
+    await terminal.run("send", name + "a", "--to", name + "b", "last")
+    missed = count + 2 - entry["seq"] + 1
+    code, lines, _ = await terminal.run(
+        "tail", name + "b", "--with", name + "a", "--json", "-n", str(missed)
+    )
+    assert code == 0
+    assert [orjson.loads(line)["seq"] for line in lines] == list(range(entry["seq"], count + 3))
+
+
+async def test_refusals_are_one_line(terminal: Terminal, name: str) -> None:
+    await terminal.run("whoami", name)
+    code, lines, said = await terminal.run("send", name, "--to", "nobody-at-all", "x")
+    assert (code, lines) == (1, [])
+    assert said == "stonechat: nobody is called nobody-at-all (not_found)\n"
+    code, _, said = await terminal.run("send", name, "--to", name, "x" * 70_000)
+    assert (code, said.count("\n")) == (1, 1)
+    code, _, said = await terminal.run("whoami", name, "--url", DEAD)
+    assert (code, said.count("\n")) == (3, 1)
+    assert said.startswith("stonechat: ")
