@@ -1,6 +1,7 @@
 """The gateway front and the template, with functions of their own."""
 
 import asyncio
+import functools
 import os
 import signal
 import sys
@@ -11,9 +12,9 @@ from textwrap import dedent
 import httpx
 import pytest
 
-from local import ports
+from local import health, ports
 from local.layout import Layout
-from local.part import Part, PartFailedError, answers
+from local.part import Part, PartFailedError
 from shared import secretfiles
 
 HANDLER = """
@@ -35,11 +36,18 @@ HANDLER = """
             return None
         if what == "header":
             return event.headers.get("x-CUSTOM", "missing")
+        if what == "elsewhere":
+            return "", 302, {"Location": "/function/echo/pid"}
+        if what == "say":
+            print("said by a function")
+            return None
         if what == "slow":
             time.sleep(1)
             return "done"
         if what == "die":
             os._exit(3)
+        if what.startswith("path"):
+            return event.path
         raise ValueError(what)
 """
 
@@ -61,18 +69,15 @@ async def gateway(layout: Layout, tmp_path: Path) -> AsyncIterator[Part]:
 def gateway_part(layout: Layout, stack: Path, folder: Path) -> Part:
     port = ports.free_port()
 
-    async def check() -> bool:
-        return await answers(port, "/healthz")
-
     command = [sys.executable, "-m", "local.gateway", "--port", str(port), "--stack", str(stack)]
-    part = Part(
+    return Part(
         f"gateway:{port}",
-        command,
+        [*command, "--logs", str(folder)],
         environment=layout.child_environment(),
         log=folder / "gateway.log",
-        check=check,
+        check=functools.partial(health.http, port, "/healthz"),
+        used_ports=[port],
     )
-    return part
 
 
 @pytest.fixture
@@ -101,6 +106,25 @@ async def test_a_request_arrives_whole(http: httpx.AsyncClient) -> None:
     assert (answer.headers["X-Method"], answer.headers["X-Query"]) == ("PUT", "a b")
     custom = await http.get("/function/echo/header", headers={"X-Custom": "y"})
     assert custom.text == "y"
+
+
+async def test_nothing_is_followed_or_rewritten(http: httpx.AsyncClient) -> None:
+    moved = await http.get("/function/echo/elsewhere")
+    assert (moved.status_code, moved.headers["Location"]) == (302, "/function/echo/pid")
+    assert (await http.get("/function/echo/path/a%2Fb%20c")).text == "/path/a/b c"
+    assert (await http.head("/function/echo/pid")).content == b""
+
+
+async def test_a_function_has_a_log_of_its_own(http: httpx.AsyncClient, tmp_path: Path) -> None:
+    await http.get("/function/echo/say")
+    async with asyncio.timeout(20):
+        while "said by a function\n" not in (tmp_path / "echo.log").read_text():
+            await asyncio.sleep(0.01)
+        while (
+            '"event":"said by a function","part":"echo"'
+            not in (tmp_path / "gateway.log").read_text()
+        ):
+            await asyncio.sleep(0.01)
 
 
 async def test_what_is_not_there_and_what_is_too_large(http: httpx.AsyncClient) -> None:
@@ -141,3 +165,29 @@ async def test_a_function_without_a_handler_is_named(layout: Layout, tmp_path: P
     stack.write_text("functions:\n  ghost:\n    handler: ./ghost\n")
     with pytest.raises(PartFailedError, match="function ghost: there is no handler"):
         await gateway_part(layout, stack, tmp_path).start()
+
+
+async def test_a_function_that_cannot_start_says_why(layout: Layout, tmp_path: Path) -> None:
+    stack = tmp_path / "stack.yml"
+    stack.write_text("functions:\n  ghost:\n    handler: ./ghost\n")
+    (tmp_path / "ghost").mkdir()
+    (tmp_path / "ghost" / "handler.py").write_text("raise ValueError('not today')\n")
+    with pytest.raises(PartFailedError, match="ghost did not start: ValueError: not today"):
+        await gateway_part(layout, stack, tmp_path).start()
+
+
+async def test_a_function_that_keeps_dying_comes_back_when_it_can(
+    http: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    handler = tmp_path / "echo" / "handler.py"
+    source = handler.read_text()
+    handler.write_text("import os\nos._exit(3)\n")
+    assert (await http.post("/function/echo/die")).status_code == 502
+    async with asyncio.timeout(20):
+        while "function_failed" not in (tmp_path / "gateway.log").read_text():
+            await asyncio.sleep(0.01)
+    assert (await http.get("/function/echo/pid")).status_code == 503
+    handler.write_text(source)
+    async with asyncio.timeout(20):
+        while (await http.get("/function/echo/pid")).status_code != 200:
+            await asyncio.sleep(0.05)

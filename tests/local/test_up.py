@@ -14,7 +14,7 @@ import pytest
 from local import ports
 from local.layout import ROOT
 
-PORTS = ("REDIS_URL", "MONGO_URL", "S3_URL", "GATEWAY_URL", "CONNECTOR_PORT")
+GATEWAY_PORT = ports.free_port()
 
 
 @pytest.fixture
@@ -25,7 +25,6 @@ def environment(tmp_path: Path) -> dict[str, str]:
     config.write_text("")
     return mine | {
         "STONECHAT_ENV_FILE": str(config),
-        "STONECHAT_GATEWAY_URL": f"http://127.0.0.1:{ports.free_port()}",
         "STONECHAT_CONNECTOR_PORT": str(ports.free_port()),
         "STONECHAT_REDIS_URL": "redis://127.0.0.1:1/0",  # external, and not there
         "STONECHAT_S3_URL": "http://127.0.0.1:1",
@@ -43,7 +42,10 @@ class Up:
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "local", "up", "--directory", str(folder)],
+            [
+                *(sys.executable, "-m", "local", "up", "--directory", str(folder)),
+                *("--gateway-port", str(GATEWAY_PORT)),
+            ],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
@@ -97,7 +99,7 @@ def test_it_starts_says_what_is_where_and_stops(
     up.until("ready. Try")
     shown = "".join(up.lines)
     assert f"ws://127.0.0.1:{environment['STONECHAT_CONNECTOR_PORT']}/v1" in shown
-    assert environment["STONECHAT_GATEWAY_URL"] in shown
+    assert f"http://127.0.0.1:{GATEWAY_PORT}/function" in shown
     assert "external, STONECHAT_REDIS_URL says where" in shown
     up.process.send_signal(number)
     assert up.end() == 0

@@ -1,0 +1,186 @@
+"""The node's stream on a real Redis: what is delivered to whom, and what is noticed when lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+import pytest
+from redis.asyncio import Redis
+
+from connector.inbox import RESYNC, Inbox
+from connector.node import Node
+from connector.registry import Registry
+from connector.session import Limits, Session
+from connector.subscriptions import Subscriptions
+from local.stack import Stack
+from shared import keys
+from shared.bus import Close, Delivery, Item, Membership, bus
+from shared.ids import new_id
+from shared.settings import settings
+
+LIMITS = Limits(1.0, 1, 1, 1)
+
+
+class Desk(NamedTuple):
+    """A node without sockets: what sessions were written stands in `written`."""
+
+    inbox: Inbox
+    node: Node
+    subscriptions: Subscriptions
+    sessions: dict[str, Session]
+    written: dict[str, list[bytes]]
+    closed: list[tuple[str, int]]
+    client: Redis
+
+    async def read(self) -> None:
+        for entry in await self.inbox._next():
+            await self.inbox.deliver(entry)
+
+    async def add(self, sid: str, uid: str, device: str = "did") -> Session:
+        session = Session(len(self.sessions), sid, LIMITS, self.written[sid].append, 0.0)
+        session.uid, session.device, session.opened = uid, device, True
+        self.sessions[sid] = session
+        self.subscriptions.subscribe(session, f"user:{uid}")
+        await self.inbox._registry._tell()
+        return session
+
+
+@pytest.fixture
+async def desk(stores: Stack) -> AsyncIterator[Desk]:
+    client: Redis = Redis.from_url(settings().redis_url)
+    node_id, subscriptions = new_id(), Subscriptions()
+    sessions: dict[str, Session] = {}
+    closed: list[tuple[str, int]] = []
+    registry = Registry(client, node_id, subscriptions)
+    inbox = Inbox(
+        client,
+        node_id,
+        subscriptions,
+        registry,
+        sessions.values,
+        lambda session, code, why: closed.append((session.sid, code)),
+    )
+    node = Node(client, node_id, inbox, ttl=15, interval=3)
+    written: dict[str, list[bytes]] = {name: [] for name in "abc"}
+    made = Desk(inbox, node, subscriptions, sessions, written, closed, client)
+    yield made
+    await node.leave()
+    await client.aclose()
+
+
+def publish(*items: Item) -> None:
+    bus().publish(items)
+
+
+async def test_a_frame_reaches_each_listener_once(desk: Desk) -> None:
+    one, two = new_id(), new_id()
+    await desk.add("a", one)
+    await desk.add("b", one)
+    await desk.add("c", two)
+    both = (f"user:{one}", f"user:{two}")
+    publish(Delivery(both, b"1"), Delivery(both, b"2", skip_session="a"))
+    publish(Delivery((f"user:{new_id()}",), b"nobody's"), Delivery(both, b"3", skip_user=one))
+    await desk.read()
+    assert desk.written == {"a": [b"1"], "b": [b"1", b"2"], "c": [b"1", b"2", b"3"]}
+
+
+async def test_channels_change_before_their_frame_is_written(desk: Desk) -> None:
+    uid, group = new_id(), f"group:{new_id()}"
+    await desk.add("a", uid)
+    publish(Membership("subscribe", uid, group, b"hint"))
+
+    told = asyncio.create_task(desk.inbox._registry.run())
+    await desk.read()
+    publish(Delivery((group,), b"for members"))
+    await desk.read()
+    publish(Membership("unsubscribe", uid, group))
+    await desk.read()
+    await desk.inbox._registry.flush()
+    publish(Delivery((group,), b"too late"))
+    publish(Delivery((f"user:{uid}",), b"end"))
+    await desk.read()
+    told.cancel()
+    assert desk.written["a"] == [b"hint", b"for members", b"end"]
+
+
+async def test_leaving_wins_over_an_opening_that_is_under_way(desk: Desk) -> None:
+    uid, group = new_id(), f"group:{new_id()}"
+    session = await desk.add("a", uid)
+    session.left = set()
+    publish(Membership("unsubscribe", uid, group))
+    await desk.read()
+    assert session.left == {group}
+
+
+async def test_a_device_is_closed_alone(desk: Desk) -> None:
+    uid = new_id()
+    await desk.add("a", uid, "phone")
+    await desk.add("b", uid, "laptop")
+    publish(Close(uid, 4001, "signed out", "phone", b"bye"))
+    await desk.read()
+    assert desk.closed == [("a", 4001)]
+    assert desk.written["a"] == [b"bye"]
+    assert desk.written["b"] == []
+
+
+async def test_entries_that_are_lost_unread_are_noticed(desk: Desk) -> None:
+    uid = new_id()
+    await desk.add("a", uid)
+    channel = (f"user:{uid}",)
+    stream = desk.inbox._key
+    for number in range(3):
+        publish(Delivery(channel, b"%d" % number))
+    await desk.read()
+    await desk.inbox.check()
+    assert not desk.inbox.lost
+    assert await desk.client.xlen(stream) == 0, "what was read is dropped"
+    for number in range(3):
+        publish(Delivery(channel, b"%d" % number))
+    await desk.inbox.check()
+    assert not desk.inbox.lost
+    await desk.client.xtrim(stream, maxlen=1, approximate=False)
+    await desk.inbox.check()
+    assert desk.inbox.lost
+
+
+@pytest.mark.parametrize("value", [None, b"1"], ids=["lost", "gone back"])
+async def test_a_redis_that_forgot_this_node_is_noticed(desk: Desk, value: bytes | None) -> None:
+    alive = keys.node_alive(desk.node._node)
+    for _ in range(3):
+        await desk.node.beat()
+    assert not desk.inbox.lost
+    if value is None:
+        await desk.client.delete(alive)
+    else:
+        await desk.client.set(alive, value)
+    await desk.node.beat()
+    assert desk.inbox.lost
+
+
+async def test_starting_again_tells_channels_and_sessions(desk: Desk) -> None:
+
+    uid = new_id()
+    await desk.add("a", uid)
+    await desk.client.delete(keys.channel(f"user:{uid}"), desk.inbox._key)
+    told = asyncio.create_task(desk.inbox._registry.run())
+    await desk.inbox._start_again()
+    told.cancel()
+    assert desk.written["a"] == [RESYNC]
+    publish(Delivery((f"user:{uid}",), b"heard again"))
+    await desk.read()
+    assert desk.written["a"] == [RESYNC, b"heard again"]
+
+
+async def test_a_dead_node_is_swept_and_a_living_one_is_not(desk: Desk) -> None:
+    dead, channel = new_id(), f"user:{new_id()}"
+    await desk.node.beat()
+    await desk.client.sadd(keys.NODES, dead)
+    await desk.client.sadd(keys.channel(channel), dead, desk.node._node)
+    await desk.client.sadd(keys.node_channels(dead), channel)
+    await desk.client.xadd(keys.node(dead), {"items": "[]"})
+    await desk.node._sweep_dead()
+    members = await desk.client.smembers(keys.channel(channel))
+    assert members == {desk.node._node.encode()}
+    assert not await desk.client.exists(keys.node(dead), keys.node_channels(dead))
+    assert await desk.client.sismember(keys.NODES, desk.node._node)
+    await desk.client.delete(keys.channel(channel))
