@@ -4,13 +4,18 @@ CONNECTORS ?= 1
 PY := .venv/bin/python
 UV := .venv/bin/uv
 
-.PHONY: up test lint format lock install clean distclean
+ROUNDS ?= 1
+
+.PHONY: up test faults lint format lock install clean distclean
 
 up: .venv/installed
 	@exec $(PY) -m local up --connectors $(CONNECTORS)
 
 test: .venv/installed
 	@$(PY) -m pytest
+
+faults: .venv/installed
+	ROUNDS=$(ROUNDS) $(PY) -m pytest -v tests/system/faults
 
 lint: .venv/installed
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy

@@ -24,53 +24,58 @@ def _commands() -> None:
 @app.command()
 def up(
     connectors: Annotated[int, typer.Option(min=1, max=16)] = 1,
+    gateway_port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
     directory: Annotated[Path, typer.Option(help="where data and logs are kept")] = Path(".local"),
 ) -> None:
     """Starts everything and shows its log."""
-    sys.exit(asyncio.run(_up(from_environment(directory.resolve(), connectors))))
+    layout = from_environment(directory.resolve(), connectors, gateway_port)
+    sys.exit(asyncio.run(_up(layout)))
 
 
 async def _up(layout: Layout) -> int:
     log = journal.to_terminal()
     stack = Stack(layout, log.tell)
     stopping = asyncio.Event()
-    signals = 0
+    hurries: set[asyncio.Task[None]] = set()
+    loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        nonlocal signals
-        signals += 1
-        if signals > 1:
-            asyncio.get_running_loop().create_task(stack.kill())
+        if stopping.is_set():
+            hurries.add(loop.create_task(stack.kill()))
         stopping.set()
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop)
-    start = asyncio.create_task(stack.start())
-    stopped = asyncio.create_task(stopping.wait())
-    await asyncio.wait([start, stopped], return_when=asyncio.FIRST_COMPLETED)
-    if not start.done():
-        start.cancel()
-        await asyncio.gather(start, return_exceptions=True)
-        return 0
-    try:
-        start.result()
-    except PartFailedError as failure:
+    failure = await _until_failed(stack, stopping, log)
+    if failure:
         log.tell("local", f"failed: {failure}")
-        return 1
-    for line in _greeting(layout):
-        log.tell("local", line)
-    failed = asyncio.create_task(stack.failed())
-    await asyncio.wait([failed, stopped], return_when=asyncio.FIRST_COMPLETED)
-    code = 0
-    if failed.done() and not stopped.done():
-        log.tell("local", f"failed: {failed.result()}")
-        code = 1
-    failed.cancel()
     log.tell("local", "stopping")
     await stack.stop()
     log.tell("local", "stopped")
-    return code
+    return 1 if failure else 0
+
+
+async def _until_failed(stack: Stack, stopping: asyncio.Event, log: journal.Journal) -> str | None:
+    """Starts the stack and returns why it failed, or None when it is asked to stop."""
+
+    async def run() -> str:
+        try:
+            await stack.start()
+        except PartFailedError as error:
+            return str(error)
+        for line in _greeting(stack.layout):
+            log.tell("local", line)
+        return await stack.failed()
+
+    running = asyncio.create_task(run())
+    stopped = asyncio.create_task(stopping.wait())
+    await asyncio.wait([running, stopped], return_when=asyncio.FIRST_COMPLETED)
+    if not stopping.is_set():
+        stopped.cancel()
+        return running.result()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    return None
 
 
 def _greeting(layout: Layout) -> list[str]:
@@ -79,11 +84,13 @@ def _greeting(layout: Layout) -> list[str]:
             return f"127.0.0.1:{port}"
         return f"external, {name} says where"
 
-    first = layout.connector_ports[0]
+    gateway = f"{layout.gateway_url}/function/NAME"
+    if layout.gateway_port is None:
+        gateway = place(None, "STONECHAT_GATEWAY_URL") + "; no function is started here"
     return [
         f"clients   {'  '.join(layout.connector_urls)}",
-        f"gateway   {layout.gateway_url}/function/NAME",
-        f"metrics   http://127.0.0.1:{first}/metrics",
+        f"gateway   {gateway}",
+        f"metrics   http://127.0.0.1:{layout.connector_ports[0]}/metrics",
         f"valkey    {place(layout.redis_port, 'STONECHAT_REDIS_URL')}",
         f"mongo     {place(layout.mongo_port, 'STONECHAT_MONGO_URL')}",
         f"s3        {place(layout.s3_port, 'STONECHAT_S3_URL')}",
@@ -91,7 +98,17 @@ def _greeting(layout: Layout) -> list[str]:
         "ready. Try, in two other terminals:",
         "    .venv/bin/stonechat chat alice --with bob",
         "    .venv/bin/stonechat chat bob --with alice",
+        "or call a method over HTTP:",
+        *_curl(layout),
     ]
+
+
+def _curl(layout: Layout) -> list[str]:
+    request = (
+        '{"jsonrpc":"2.0","id":1,"method":"auth.register",'
+        '"params":{"username":"carol","password":"correct horse"}}'
+    )
+    return [f"    curl {layout.gateway_url}/function/auth -d '{request}'"]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The gateway front: the part of OpenFaaS' API that connectors and `faas-cli` need.
 
-`ANY /function/NAME[/PATH]` calls a function; `GET /system/functions` and `/system/function/NAME`
-(basic auth) list them; `GET /healthz`. A function that is not there is 503, one that broke off 502,
-an unknown one 404.
+`ANY /function/NAME[/PATH]` calls a function; `GET /system/functions`, `/system/function/NAME` and
+`/system/info` (basic auth) tell of them; `GET /healthz`. A function that is not there just now is
+503, one that broke off 502, one that took too long 504, an unknown one 404.
 The functions behind it are this process's own (`provider`).
 """
 
@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import base64
 import hmac
+import re
 import signal
 import sys
 from pathlib import Path
@@ -19,8 +20,11 @@ import orjson
 import structlog
 import uvloop
 from aiohttp import web
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
-from local.provider import Provider, StackFileError, read_stack
+from local import journal, ports
+from local.provider import FunctionFailedError, Provider, StackFileError, read_stack
 from shared import secretfiles, telemetry
 from shared.settings import settings
 
@@ -29,7 +33,26 @@ logger = structlog.get_logger(__name__)
 BODY_LIMIT = 16 * 1024 * 1024
 CALL_SECONDS = 60.0
 _DRAIN_SECONDS = 10.0
-_HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "date"})
+_KEPT_SECONDS = 30.0  # an idle connection to a function; far below what the function keeps it
+_FUNCTION = "/function/"
+_AFTER_NAME = re.compile("[/?]")
+# What concerns one connection only (RFC 9110, 7.6.1), or is written anew.
+_OF_CONNECTION = frozenset(
+    {
+        "connection",
+        "content-length",
+        "date",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
 
 
 class Gateway:
@@ -43,8 +66,8 @@ class Gateway:
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=BODY_LIMIT)
-        app.router.add_route("*", "/function/{name}", self.call)
-        app.router.add_route("*", "/function/{name}/{path:.*}", self.call)
+        app.router.add_route("*", _FUNCTION + "{name}", self.call)
+        app.router.add_route("*", _FUNCTION + "{name}/{path:.*}", self.call)
         app.router.add_get("/system/functions", self.functions)
         app.router.add_get("/system/function/{name}", self.function)
         app.router.add_get("/system/info", self.info)
@@ -60,16 +83,13 @@ class Gateway:
         if replica is None:
             return web.Response(status=503, text="the function is being started\n")
         deployment.invocations += 1
-        path = "/" + request.match_info.get("path", "")
-        url = replica.url + path + (f"?{request.query_string}" if request.query_string else "")
-        headers = {
-            name: value
-            for name, value in request.headers.items()
-            if name.lower() not in _HOP_BY_HOP and name.lower() != "host"
-        }
         try:
             async with self._http.request(
-                request.method, url, data=await request.read(), headers=headers
+                request.method,
+                URL(replica.url + _rest(request.raw_path), encoded=True),
+                data=await request.read(),
+                headers=_passed(request.headers),
+                allow_redirects=False,
             ) as answer:
                 body = await answer.read()
         except aiohttp.ClientConnectorError:
@@ -78,10 +98,7 @@ class Gateway:
             return web.Response(status=504, text="the function took too long\n")
         except aiohttp.ClientError as error:
             return web.Response(status=502, text=f"the function broke off: {error}\n")
-        passed = {
-            name: value for name, value in answer.headers.items() if name.lower() not in _HOP_BY_HOP
-        }
-        return web.Response(status=answer.status, body=body, headers=passed)
+        return web.Response(body=body, status=answer.status, headers=_passed(answer.headers))
 
     async def functions(self, request: web.Request) -> web.Response:
         """All functions and their annotations."""
@@ -109,12 +126,30 @@ class Gateway:
             raise web.HTTPUnauthorized(headers={"WWW-Authenticate": 'Basic realm="Restricted"'})
 
 
+def _rest(path: str) -> str:
+    """What follows the function's name, as the client wrote it."""
+    found = _AFTER_NAME.search(path, len(_FUNCTION))
+    rest = path[found.start() :] if found else ""
+    return rest if rest.startswith("/") else "/" + rest
+
+
+def _passed(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
+    return CIMultiDict(
+        (name, value) for name, value in headers.items() if name.lower() not in _OF_CONNECTION
+    )
+
+
 def _json(value: object) -> web.Response:
     return web.Response(body=orjson.dumps(value), content_type="application/json")
 
 
-async def serve(stack: Path, host: str, port: int) -> None:
-    """Starts the functions, then listens, until SIGTERM."""
+def _tell(part: str, line: str) -> None:
+    print(journal.wrapped(part, line), flush=True)
+
+
+async def serve(stack: Path, logs: Path, port: int) -> None:
+    """Starts the functions, then listens, until SIGTERM. Raises `StackFileError`,
+    `FunctionFailedError`, `SecretMissingError` and `OSError`."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -123,26 +158,29 @@ async def serve(stack: Path, host: str, port: int) -> None:
     user = secretfiles.read(folder, secretfiles.GATEWAY_USER)
     password = secretfiles.read(folder, secretfiles.GATEWAY_PASSWORD)
     deployments = read_stack(stack)
-    provider = Provider()
+    provider = Provider(logs, _tell)
     await provider.start()
     try:
         await asyncio.gather(*(provider.deploy(each) for each in deployments))
         async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_SECONDS),
             timeout=aiohttp.ClientTimeout(total=CALL_SECONDS, connect=2),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            skip_auto_headers=["User-Agent", "Accept", "Accept-Encoding"],
+            skip_auto_headers=["User-Agent", "Accept", "Accept-Encoding", "Content-Type"],
         ) as http:
             gateway = Gateway(provider, http, f"{user}:{password}")
             runner = web.AppRunner(
                 gateway.application(), access_log=None, shutdown_timeout=_DRAIN_SECONDS
             )
             await runner.setup()
-            await web.TCPSite(runner, host, port, backlog=1024).start()
+            await web.TCPSite(runner, ports.LOOPBACK, port, backlog=1024).start()
             logger.info("gateway_started", port=port, functions=len(deployments))
-            await stopping.wait()
+            ends = [loop.create_task(stopping.wait()), loop.create_task(provider.lost())]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             await runner.cleanup()
+            if not stopping.is_set():
+                raise FunctionFailedError("the process that functions are forked from died")
     finally:
         await provider.stop()
 
@@ -150,13 +188,13 @@ async def serve(stack: Path, host: str, port: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="local.gateway")
     parser.add_argument("--stack", type=Path, required=True)
-    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--logs", type=Path, required=True)
     parser.add_argument("--port", type=int, default=8080)
     given = parser.parse_args()
     telemetry.configure("gateway", settings().log_level)
     try:
-        uvloop.run(serve(given.stack, given.host, given.port))
-    except (StackFileError, secretfiles.SecretMissingError, RuntimeError, OSError) as error:
+        uvloop.run(serve(given.stack, given.logs, given.port))
+    except (StackFileError, FunctionFailedError, secretfiles.SecretMissingError, OSError) as error:
         logger.error("gateway_failed", error=str(error))
         return 1
     return 0

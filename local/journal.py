@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -11,10 +12,11 @@ _COLOURS = (36, 32, 35, 34, 33, 96, 92, 95, 94)
 _LEVELS = {"warning": 33, "error": 31, "critical": 31}
 _HIDDEN = frozenset({"event", "level", "timestamp", "part", "exception"})
 _WIDTH = 12
+_PLAIN_LIMIT = 500  # characters
 
 
 class Journal:
-    """Renders lines of parts. JSON lines of our own parts become `event key=value`."""
+    """Renders lines of parts. JSON lines of our own parts become `level event key=value`."""
 
     def __init__(self, write: Callable[[str], object], colour: bool) -> None:
         self._write = write
@@ -28,11 +30,9 @@ class Journal:
             self._print(part, line)
             return
         level = str(fields.get("level", "info"))
-        facts = " ".join(f"{name}={_value(fields[name])}" for name in fields if name not in _HIDDEN)
-        text = f"{self._paint(level, _LEVELS.get(level, 0))} {fields['event']} {facts}".rstrip()
         # Functions speak through the gateway's output; a connector is one of several.
         speaker = part if part.startswith("connector") else str(fields.get("part", part))
-        self._print(speaker, text)
+        self._print(speaker, f"{self._paint(level, _LEVELS.get(level, 0))} {_told(fields)}")
         for each in str(fields.get("exception", "")).splitlines():
             self._print(speaker, "    " + each)
 
@@ -46,21 +46,42 @@ class Journal:
 
 
 def to_terminal() -> Journal:
-    """A journal on standard output."""
+    """A journal on standard output, which may go away."""
 
     def write(text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        with suppress(OSError):
+            sys.stdout.write(text)
+            sys.stdout.flush()
 
     return Journal(write, sys.stdout.isatty())
 
 
+def plain(line: str) -> str:
+    """A log line as text for people, in one line."""
+    fields = _fields(line)
+    return (line.strip() if fields is None else _told(fields))[:_PLAIN_LIMIT]
+
+
+def wrapped(part: str, line: str) -> str:
+    """A line that says which part it is from; one of our own parts says so already."""
+    if _fields(line) is not None:
+        return line
+    return orjson.dumps({"event": line, "part": part, "level": "info"}).decode()
+
+
 def _fields(line: str) -> dict[str, Any] | None:
+    if not line.startswith("{"):
+        return None
     try:
         found = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
     return found if isinstance(found, dict) and "event" in found else None
+
+
+def _told(fields: dict[str, Any]) -> str:
+    facts = [f"{name}={_value(fields[name])}" for name in fields if name not in _HIDDEN]
+    return " ".join([str(fields["event"]), *facts])
 
 
 def _value(value: object) -> str:

@@ -14,6 +14,19 @@ from shared.settings import Settings
 ROOT = Path(__file__).parent.parent
 ENV_FILE = "stonechat.env"
 
+# What the S3 store listens on, from its port upwards.
+S3_PORTS = (
+    "s3.port",
+    "s3.port.grpc",
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "admin.port",
+)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -23,7 +36,7 @@ class Layout:
     redis_port: int | None
     mongo_port: int | None
     s3_port: int | None
-    gateway_port: int
+    gateway_port: int | None
     connector_ports: tuple[int, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     stack_file: Path = ROOT / "stack.yml"
@@ -39,6 +52,8 @@ class Layout:
 
     @property
     def gateway_url(self) -> str:
+        if self.gateway_port is None:
+            return self.environment["STONECHAT_GATEWAY_URL"]
         return f"http://{ports.LOOPBACK}:{self.gateway_port}"
 
     @property
@@ -51,7 +66,6 @@ class Layout:
         found["STONECHAT_SECRETS_DIR"] = str(self.secrets)
         found["STONECHAT_GATEWAY_URL"] = self.gateway_url
         found["PYTHONPATH"] = str(ROOT)
-        found["PYTHONUNBUFFERED"] = "1"
         if self.redis_port is not None:
             found["STONECHAT_REDIS_URL"] = f"redis://{ports.LOOPBACK}:{self.redis_port}/0"
         if self.mongo_port is not None:
@@ -61,7 +75,7 @@ class Layout:
         return found
 
 
-def from_environment(directory: Path, connectors: int) -> Layout:
+def from_environment(directory: Path, connectors: int, gateway_port: int) -> Layout:
     """The layout of `make up`: the default ports, and what the environment or the file
     `stonechat.env` points elsewhere is not started."""
     file = Path(os.environ.get("STONECHAT_ENV_FILE", ENV_FILE))
@@ -77,7 +91,7 @@ def from_environment(directory: Path, connectors: int) -> Layout:
         redis_port=port("STONECHAT_REDIS_URL", config.redis_url),
         mongo_port=port("STONECHAT_MONGO_URL", config.mongo_url),
         s3_port=port("STONECHAT_S3_URL", config.s3_url),
-        gateway_port=urlsplit(config.gateway_url).port or 8080,
+        gateway_port=None if "STONECHAT_GATEWAY_URL" in given else gateway_port,
         connector_ports=tuple(config.connector_port + number for number in range(connectors)),
         environment=given,
     )
@@ -89,7 +103,7 @@ def on_free_ports(directory: Path, connectors: int, **environment: str) -> Layou
         directory=directory,
         redis_port=ports.free_port(),
         mongo_port=ports.free_port(),
-        s3_port=ports.free_port(),
+        s3_port=ports.free_ports(len(S3_PORTS)),
         gateway_port=ports.free_port(),
         connector_ports=tuple(ports.free_port() for _ in range(connectors)),
         environment=environment,

@@ -4,18 +4,20 @@ import asyncio
 import ctypes
 import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from local import ports
+from local import journal, output, ports
+from local.health import Check
 
-Check = Callable[[], Awaitable[bool]]
 Tell = Callable[[str, str], None]  # (part's name, line)
 
-_PR_SET_PDEATHSIG = 1
 _POLL = 0.03  # seconds between two health checks
-_LINE_LIMIT = 1 << 20
+_CHECK_SECONDS = 2.0
+
+_libc = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 
 
 class PartFailedError(RuntimeError):
@@ -23,7 +25,7 @@ class PartFailedError(RuntimeError):
 
 
 class Part:
-    """A process. `tell` gets its lines where it has something to say to people."""
+    """A process that can be started, stopped, killed and started again."""
 
     def __init__(
         self,
@@ -34,17 +36,20 @@ class Part:
         log: Path,
         check: Check,
         used_ports: Sequence[int] = (),
+        folder: Path | None = None,
         tell: Tell | None = None,
         patience: float = 30.0,
         grace: float = 15.0,
     ) -> None:
-        """`patience`: seconds to become healthy; `grace`: seconds to end after SIGTERM."""
+        """`folder` is where it works; `tell` gets its lines, which are in its log in any case;
+        `patience`: seconds to become healthy; `grace`: seconds to end after SIGTERM."""
         self.name = name
         self._command = command
         self._environment = environment
         self._log = log
         self._check = check
         self._ports = used_ports
+        self._folder = folder
         self._tell = tell
         self._patience = patience
         self._grace = grace
@@ -54,7 +59,7 @@ class Part:
 
     @property
     def pid(self) -> int:
-        """Raises `PartFailedError` where it does not run."""
+        """Raises `PartFailedError` where it was never started."""
         if self._process is None:
             raise PartFailedError(f"{self.name} was not started")
         return self._process.pid
@@ -71,22 +76,12 @@ class Part:
                     f"{self.name} cannot start: port {port} is taken{ports.owner(port)}"
                 )
         self._stopping = False
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command,
-                env=dict(self._environment),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE if self._tell else log,
-                stderr=asyncio.subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=die_with_parent,
-                limit=_LINE_LIMIT,
-            )
-        if self._tell:
-            self._reader = asyncio.create_task(self._read())
+        output.rotate(self._log)
         try:
+            self._process = await self._spawn()
             await self._until_healthy()
+        except OSError as error:
+            raise PartFailedError(f"{self.name} cannot start: {error}") from None
         except BaseException:
             await self.kill()
             raise
@@ -96,89 +91,85 @@ class Part:
         assert self._process is not None
         code = await self._process.wait()
         if not self._stopping:
-            raise PartFailedError(f"{self.name} died ({_ended(code)}): {self._last_line()}")
+            raise PartFailedError(f"{self.name} died {await self._obituary(code)}")
 
     async def stop(self) -> None:
         """SIGTERM, and SIGKILL where that is not enough. Returns when it is gone."""
         self._stopping = True
-        if self._process is None:
-            return
-        if self.running:
+        if self._process is not None and self.running:
             self._process.terminate()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), self._grace)
         await self.kill()
 
     async def kill(self) -> None:
-        """SIGKILL, to the whole process group. Returns when it is gone."""
+        """SIGKILL to it and all that it started. Returns when it is gone."""
         self._stopping = True
-        if self._process is None:
-            return
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        await self._process.wait()
-        if self._reader is not None:
-            await self._reader
-            self._reader = None
+        if self._process is not None:
+            self._kill_group()
+            await self._process.wait()
+            await self._all_read()
 
     def signal(self, number: int) -> None:
+        """Sends a signal and does not wait, as if it came from elsewhere."""
         os.kill(self.pid, number)
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        with self._log.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                env=dict(self._environment),
+                cwd=self._folder,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE if self._tell else log,
+                stderr=asyncio.subprocess.STDOUT,
+                # A session of its own: the terminal's Ctrl-C is for us to pass on.
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+        if self._tell:
+            tell, name = self._tell, self.name
+            assert process.stdout is not None
+            self._reader = asyncio.create_task(
+                output.copy(process.stdout, self._log, lambda line: tell(name, line))
+            )
+        return process
 
     async def _until_healthy(self) -> None:
         assert self._process is not None
         deadline = asyncio.get_running_loop().time() + self._patience
         while True:
             if self._process.returncode is not None:
-                ended = _ended(self._process.returncode)
-                raise PartFailedError(f"{self.name} did not start ({ended}): {self._last_line()}")
-            with suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
-                if await asyncio.wait_for(self._check(), 2):
+                why = await self._obituary(self._process.returncode)
+                raise PartFailedError(f"{self.name} did not start {why}")
+            with suppress(OSError, TimeoutError, EOFError):
+                if await asyncio.wait_for(self._check(), _CHECK_SECONDS):
                     return
             if asyncio.get_running_loop().time() > deadline:
+                said = journal.plain(output.last_line(self._log))
                 raise PartFailedError(
-                    f"{self.name} was not ready in {self._patience:.0f} s: {self._last_line()}"
+                    f"{self.name} was not ready after {self._patience:.0f} s: {said}"
                 )
             await asyncio.sleep(_POLL)
 
-    async def _read(self) -> None:
+    async def _obituary(self, code: int) -> str:
+        self._kill_group()  # what it started may still hold its output open
+        await self._all_read()
+        ended = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return f"({ended}): {journal.plain(output.last_line(self._log))}"
+
+    def _kill_group(self) -> None:
         assert self._process is not None
-        assert self._process.stdout is not None
-        with self._log.open("ab", buffering=0) as log:
-            while line := await self._process.stdout.readline():
-                log.write(line)
-                if self._tell:
-                    self._tell(self.name, line.decode(errors="replace").rstrip())
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
-    def _last_line(self) -> str:
-        with suppress(OSError):
-            lines = [line for line in self._log.read_text(errors="replace").splitlines() if line]
-            if lines:
-                return lines[-1][:500]
-        return "it said nothing"
-
-
-def _ended(code: int) -> str:
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    async def _all_read(self) -> None:
+        if self._reader is not None:
+            await asyncio.shield(self._reader)
 
 
 def die_with_parent() -> None:
-    """The child gets SIGKILL when this process dies, so that nothing outlives the stack."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-async def listens(port: int) -> bool:
-    """A health check: somebody takes connections on the port."""
-    _, writer = await asyncio.open_connection(ports.LOOPBACK, port)
-    writer.close()
-    return True
-
-
-async def answers(port: int, path: str, status: bytes = b"200") -> bool:
-    """A health check: an HTTP GET of the path has this status."""
-    reader, writer = await asyncio.open_connection(ports.LOOPBACK, port)
-    try:
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: local\r\nConnection: close\r\n\r\n".encode())
-        return (await reader.readline()).split(b" ")[1:2] == [status]
-    finally:
-        writer.close()
+    """For a child process: it gets SIGKILL when its parent dies, so that nothing outlives the
+    stack. Linux only."""
+    with suppress(AttributeError):
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

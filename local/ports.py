@@ -1,16 +1,29 @@
 """TCP ports of this machine: which are free, and who has one that is not."""
 
+import random
 import socket
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 
+# Below those that systems pick for outgoing connections, which could take one in between.
+_FIRST, _LAST = 20_000, 31_999
+_given: set[int] = set()
+
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on at this moment, another one at each call."""
+    return free_ports(1)
+
+
+def free_ports(count: int) -> int:
+    """The first of so many free ports in a row."""
+    while True:
+        first = random.randint(_FIRST, _LAST)  # noqa: S311 (no secret depends on it)
+        found = set(range(first, first + count))
+        if not found & _given and all(map(is_free, found)):
+            _given.update(found)
+            return first
 
 
 def is_free(port: int) -> bool:

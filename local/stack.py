@@ -1,35 +1,36 @@
 """The stack: all parts of one layout, started in order and stopped in reverse."""
 
 import asyncio
+import fcntl
+import functools
+import os
 import sys
-from collections.abc import Callable
 from typing import Self
 
 import httpx
 
+from local import health
 from local.layout import Layout
-from local.part import Part, answers
+from local.part import Part, PartFailedError, Tell
 from local.stores import stores
 from shared import secretfiles
-
-
-def _silent(part: str, line: str) -> None:
-    """Raw logs are in the layout's folder."""
 
 
 class Stack:
     """`async with Stack(layout) as stack:` has everything running and healthy inside."""
 
-    def __init__(self, layout: Layout, tell: Callable[[str, str], None] = _silent) -> None:
-        """`tell` gets the log lines of our own parts."""
+    def __init__(self, layout: Layout, tell: Tell | None = None) -> None:
+        """`tell` gets the log lines of our own parts, the stores' errors and what is done here;
+        without it they are only in the layout's folder."""
         self.layout = layout
-        self.stores = {part.name: part for part in stores(layout)}
-        self.gateway = self._gateway(tell)
-        self.connectors = [
-            self._connector(number, port, tell)
-            for number, port in enumerate(layout.connector_ports, 1)
-        ]
+        self._tell = tell
+        self._lock: int | None = None
         self._started: list[Part] = []
+        self.stores = {part.name: part for part in stores(layout, tell)}
+        self.gateway = self._gateway(layout.gateway_port)
+        self.connectors = [
+            self._connector(number, port) for number, port in enumerate(layout.connector_ports, 1)
+        ]
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -41,8 +42,12 @@ class Stack:
     @property
     def parts(self) -> dict[str, Part]:
         """All parts by name, in the order they start."""
-        ours = [self.gateway, *self.connectors]
-        return self.stores | {part.name: part for part in ours}
+        gateway = [] if self.gateway is None else [self.gateway]
+        return self.stores | {part.name: part for part in [*gateway, *self.connectors]}
+
+    def part(self, name: str) -> Part:
+        """`valkey`, `mongo`, `s3`, `gateway`, `connector-1` and so on. Raises `KeyError`."""
+        return self.parts[name]
 
     async def function_pids(self, name: str) -> list[int]:
         """The processes that run a function at this moment."""
@@ -63,12 +68,14 @@ class Stack:
     async def start_stores(self) -> None:
         """The stores alone."""
         self.layout.directory.mkdir(parents=True, exist_ok=True)
+        self._claim()
         secretfiles.create_missing(self.layout.secrets)
         await self._start(*self.stores.values())
 
     async def start_rest(self) -> None:
         """What needs the stores."""
-        await self._start(self.gateway)
+        if self.gateway is not None:
+            await self._start(self.gateway)
         await self._start(*self.connectors)
 
     async def failed(self) -> str:
@@ -76,7 +83,7 @@ class Stack:
         waits = [asyncio.create_task(part.wait()) for part in self._started]
         try:
             done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_EXCEPTION)
-            return str(next(task.exception() for task in done if task.exception()))
+            return next((str(task.exception()) for task in done if task.exception()), "stopped")
         finally:
             for task in waits:
                 task.cancel()
@@ -84,17 +91,31 @@ class Stack:
     async def stop(self) -> None:
         """Stops what runs: connectors first, so that they can answer what they accepted."""
         await asyncio.gather(*(part.stop() for part in self.connectors))
-        await self.gateway.stop()
+        if self.gateway is not None:
+            await self.gateway.stop()
         await asyncio.gather(*(part.stop() for part in self.stores.values()))
         self._started.clear()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     async def kill(self) -> None:
         """Ends everything at once."""
         await asyncio.gather(*(part.kill() for part in self.parts.values()))
 
+    def _claim(self) -> None:
+        """The layout's folder is ours until `stop`, or until this process ends."""
+        lock = os.open(self.layout.directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise PartFailedError(f"another stack runs in {self.layout.directory}") from None
+        self._lock = lock
+
     async def _start(self, *parts: Part) -> None:
         self._started += parts
-        starts = [asyncio.create_task(part.start()) for part in parts]
+        starts = [asyncio.create_task(self._start_one(part)) for part in parts]
         try:
             await asyncio.gather(*starts)
         except BaseException:
@@ -104,36 +125,38 @@ class Stack:
             await self.stop()
             raise
 
-    def _gateway(self, tell: Callable[[str, str], None]) -> Part:
-        port = self.layout.gateway_port
+    async def _start_one(self, part: Part) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await part.start()
+        if self._tell is not None:
+            self._tell("local", f"{part.name} is ready after {loop.time() - began:.1f} s")
 
-        async def check() -> bool:
-            return await answers(port, "/healthz")
-
+    def _gateway(self, port: int | None) -> Part | None:
+        if port is None:
+            return None
         command = [sys.executable, "-m", "local.gateway", "--port", str(port)]
+        command += ["--stack", str(self.layout.stack_file), "--logs", str(self.layout.logs)]
         return Part(
             "gateway",
-            [*command, "--stack", str(self.layout.stack_file)],
+            command,
             environment=self.layout.child_environment(),
             log=self.layout.logs / "gateway.log",
-            check=check,
+            check=functools.partial(health.http, port, "/healthz"),
             used_ports=[port],
-            tell=tell,
+            tell=self._tell,
             grace=30.0,
         )
 
-    def _connector(self, number: int, port: int, tell: Callable[[str, str], None]) -> Part:
-        async def check() -> bool:
-            return await answers(port, "/readyz")
-
+    def _connector(self, number: int, port: int) -> Part:
         environment = self.layout.child_environment() | {"STONECHAT_CONNECTOR_PORT": str(port)}
         return Part(
             f"connector-{number}",
             [sys.executable, "-m", "connector"],
             environment=environment,
             log=self.layout.logs / f"connector-{number}.log",
-            check=check,
+            check=functools.partial(health.http, port, "/readyz"),
             used_ports=[port],
-            tell=tell,
+            tell=self._tell,
             grace=20.0,
         )

