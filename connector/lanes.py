@@ -11,7 +11,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from connector.session import Session
+
+logger = structlog.get_logger(__name__)
 
 Answer = bytes  # a JSON object: {"result": …} or {"error": …}
 
@@ -73,7 +77,10 @@ class Lane:
                 batch = self._next_batch()
                 answers = await self._forward(self._function, batch)
                 for call, answer in zip(batch, answers, strict=True):
-                    call.answer(answer)
+                    try:
+                        call.answer(answer)
+                    except Exception:  # one client's trouble must not cost the others' answers
+                        logger.exception("answer_broke", function=self._function)
         finally:
             self._task = None
 

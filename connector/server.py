@@ -42,6 +42,8 @@ class Socket(WSListener):
         self._parts: list[bytes] = []
         self._parts_size = 0
         self._paused = False
+        self._gone = False
+        self._last_words = (GOING_AWAY, "")
         self._transport: WSTransport
         self.session: Session
 
@@ -53,7 +55,7 @@ class Socket(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         session = self.session
         session.seen = self._server.clock()
-        session.pinged = False
+        session.pinged = None
         kind = frame.msg_type
         if kind == WSMsgType.TEXT and frame.fin and not self._parts:
             self.receive(frame.get_payload_as_bytes())
@@ -68,6 +70,7 @@ class Socket(WSListener):
             self._assemble(frame)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._gone = True
         self._server.forget(self)
 
     def pause_writing(self) -> None:
@@ -107,20 +110,24 @@ class Socket(WSListener):
         self._resume()
 
     def answer(self, frame: bytes) -> None:
-        """The result or error of one call."""
+        """The result or error of one call; to a client that is gone, nothing happens."""
         self.session.in_flight -= 1
+        if self._gone:
+            return
         self.write(frame)
         self._resume()
         if self.session.closing and not self.session.in_flight:
             self._finish()
 
     def write(self, frame: bytes) -> None:
-        """Sends a text frame."""
+        """Sends a text frame; nothing where the client is gone."""
+        if self._gone:
+            return
         metrics.FRAMES_OUT.inc()
         self._transport.send(WSMsgType.TEXT, frame)
 
     def ping(self) -> None:
-        self.session.pinged = True
+        self.session.pinged = self._server.clock()
         self._transport.send_ping()
 
     def close(self, code: int, why: str, patience: float = _CLOSING_TIME) -> None:
@@ -138,6 +145,8 @@ class Socket(WSListener):
 
     def drop(self) -> None:
         """Ends the connection without further ado."""
+        if self._gone:
+            return
         self._transport.disconnect(graceful=False)
 
     def _finish(self) -> None:
@@ -157,14 +166,14 @@ class Socket(WSListener):
             self.receive(text)
 
     def _pause(self) -> None:
-        if not self._paused:
+        if not self._paused and not self._gone:
             self._paused = True
             self._transport.underlying_transport.pause_reading()
 
     def _resume(self) -> None:
         if self._paused and self.session.slack and self.session.held is None:
             self._paused = False
-            if not self._transport.underlying_transport.is_closing():
+            if not self._gone and not self._transport.underlying_transport.is_closing():
                 self._transport.underlying_transport.resume_reading()
 
 

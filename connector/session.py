@@ -77,7 +77,7 @@ class Session:
         self.seen = now
         self.tokens: float = limits.burst
         self.tokens_at = now
-        self.pinged = False
+        self.pinged: float | None = None  # when, if nothing came since
         self.invalid = 0
         self.in_flight = 0
         self.opened = False

@@ -1,7 +1,8 @@
 """The clock of all sessions: one pass a second instead of timers for each.
 
 A session that was not opened in time or whose token expired is closed with 4001; a silent one gets
-a ping, and where nothing follows its connection is dropped.
+a ping, and where nothing follows its connection is dropped. Nobody is dropped without a ping: a
+connector that slept through the silence asks first.
 """
 
 from collections.abc import Iterable
@@ -28,12 +29,9 @@ def verdict(session: Session, times: Times, clock: float, wall: float) -> Verdic
         return "unopened"
     if session.opened and wall >= session.expires:
         return "expired"
-    silence = clock - session.seen
-    if silence > times.ping_after + times.pong:
-        return "dead"
-    if silence > times.ping_after and not session.pinged:
-        return "ping"
-    return None
+    if session.pinged is not None:
+        return "dead" if clock - session.pinged > times.pong else None
+    return "ping" if clock - session.seen > times.ping_after else None
 
 
 class Due(NamedTuple):

@@ -11,6 +11,7 @@ import pytest
 
 from local.layout import Layout, on_free_ports
 from local.stack import Stack
+from tests.logs import errors
 
 # Tests sign many people in; what a password hash costs is not what they test.
 CHEAP_PASSWORDS = {"STONECHAT_ARGON2_MEMORY_KIB": "8192", "STONECHAT_ARGON2_TIME_COST": "1"}
@@ -35,6 +36,7 @@ async def started(layout: Layout) -> AsyncIterator[Stack]:
         yield stack
     finally:
         await asyncio.shield(stack.stop())
+    assert errors(layout.logs) == []
 
 
 @pytest.fixture(scope="session")

@@ -77,3 +77,18 @@ async def test_a_session_keeps_its_lane() -> None:
     assert first == [lanes.of("f", session, 4) for session in sessions]
     assert len(set(first)) == 4
     assert not set(first) & {lanes.of("g", session, 4) for session in sessions}
+
+
+async def test_a_caller_that_cannot_be_answered_costs_nobody_else_an_answer() -> None:
+    def broken(found: Answer) -> None:
+        raise RuntimeError("no socket")
+
+    gate, answers = Gate(), list[Any]()
+    lane = Lane("f", gate.forward, limit=100, batch_calls=50, batch_bytes=1000)
+    for number in range(4):
+        call = pending(number, answers)
+        if number == 2:
+            call.answer = broken
+        lane.put(call)
+    await until_idle(lane, gate)
+    assert answers == [0, 1, 3]

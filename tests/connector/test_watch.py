@@ -25,8 +25,9 @@ def session(**state: object) -> Session:
         ({"opened": True, "expires": 50.0, "closing": True}, 101, 50.0, None),
         ({"opened": True, "expires": 1e9}, 120, 0, None),
         ({"opened": True, "expires": 1e9}, 121, 0, "ping"),
-        ({"opened": True, "expires": 1e9, "pinged": True}, 130, 0, None),
-        ({"opened": True, "expires": 1e9, "pinged": True}, 131, 0, "dead"),
+        ({"opened": True, "expires": 1e9}, 1000, 0, "ping"),
+        ({"opened": True, "expires": 1e9, "pinged": 121.0}, 131, 0, None),
+        ({"opened": True, "expires": 1e9, "pinged": 121.0}, 132, 0, "dead"),
     ],
 )
 def test_due(state: dict[str, object], clock: float, wall: float, expected: Verdict | None) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stonechat.errors import OutboxFull
-from stonechat.outbox import Command, Outbox
+from stonechat.outbox import ANSWER_SECONDS, Command, Outbox
 from stonechat.pace import Pace
 
 FAST = 1e9
@@ -177,3 +177,13 @@ def test_without_refusals_cuts_do_not_change_the_order_in_a_lane(
     for lane in {command.lane for command in reached}:
         order = [command.id for command in reached if command.lane == lane]
         assert order == sorted(order)
+
+
+def test_a_call_that_is_not_answered_is_noticed() -> None:
+    outbox = filled(2, window=1)
+    outbox.take(10.0)
+    assert outbox.wait(10.0) == ANSWER_SECONDS
+    assert not outbox.overdue(10.0 + ANSWER_SECONDS)
+    assert outbox.overdue(10.1 + ANSWER_SECONDS)
+    outbox.disconnected()
+    assert not outbox.overdue(10.1 + ANSWER_SECONDS)

@@ -43,3 +43,22 @@ async def test_more_calls_than_may_be_under_way_wait_their_turn(stack: Stack, na
     answers = [alice.start("user.get", uids=[alice.uid]) for _ in range(3000)]
     found = await asyncio.wait_for(asyncio.gather(*answers), 60)
     assert all("result" in answer for answer in found)
+
+
+async def test_clients_that_leave_with_calls_under_way_cost_the_others_nothing(
+    stack: Stack, name: str
+) -> None:
+    url = stack.layout.connector_urls[0]
+    stays = await Wire.sign_in(url, name)
+    leaving = [await Wire.connect(url) for _ in range(8)]  # two on each lane
+    answers = []
+    for _ in range(5):
+        for each in leaving:
+            await each.open(stays.tokens["access_token"])
+            for _ in range(10):
+                each.start("user.get", uids=[stays.uid])
+                answers.append(stays.start("user.get", uids=[stays.uid]))
+            each.cut()
+        leaving = [await Wire.connect(url) for _ in leaving]
+    found = await asyncio.wait_for(asyncio.gather(*answers), 30)
+    assert all("result" in answer for answer in found)

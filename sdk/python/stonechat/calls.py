@@ -145,6 +145,10 @@ class Calls:
         self._keep()
         if self._connection is None:
             return
+        if self._outbox.overdue(time.monotonic()):
+            logger.warning("a call was not answered: trying another connection")
+            self._connection.close()
+            return
         for command in self._outbox.take(time.monotonic()):
             self._connection.send(command.frame)
         if self._timer is not None:

@@ -16,6 +16,7 @@ from stonechat.errors import OutboxFull
 from stonechat.pace import Pace
 
 Lane = tuple[str, str]
+ANSWER_SECONDS = 60.0  # more than a server takes that tries again on its own
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +29,7 @@ class Command:
     params: dict[str, Any]
     answered: "Future[Any] | None" = None
     tries: int = 0
+    sent: float = 0.0  # when it was sent last
     frame: bytes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -91,6 +93,7 @@ class Outbox:
                 self._waiting[command.lane].append(self._ready.popleft())
             elif self._pace.take(now):
                 self._flying[command.id] = self._ready.popleft()
+                command.sent = now
                 taken.append(command)
             else:
                 break
@@ -102,9 +105,15 @@ class Outbox:
         if self._pace is None:
             return None
         waits = [until - now for until in self._held.values()]
+        if self._flying:
+            waits.append(self._oldest().sent + ANSWER_SECONDS - now)
         if self._ready and len(self._flying) < self._window:
             waits.append(self._pace.wait(now))
         return max(0.0, min(waits)) if waits else None
+
+    def overdue(self, now: float) -> bool:
+        """Whether a call flies for so long that its answer will not come."""
+        return bool(self._flying) and now - self._oldest().sent > ANSWER_SECONDS
 
     def get(self, number: int) -> Command | None:
         return self._commands.get(number)
@@ -133,6 +142,9 @@ class Outbox:
         commands = sorted(self._commands.values(), key=_number)
         self._commands.clear()
         return commands
+
+    def _oldest(self) -> Command:
+        return next(iter(self._flying.values()))
 
     def _release(self, now: float) -> None:
         for lane in [lane for lane, until in self._held.items() if until <= now]:

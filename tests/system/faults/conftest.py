@@ -14,6 +14,7 @@ from local.layout import on_free_ports
 from local.stack import Stack
 from tests.conftest import CHEAP_PASSWORDS
 from tests.crowd import Crowd
+from tests.logs import errors
 
 CLIENTS = int(os.environ.get("CLIENTS", "50"))
 ROUNDS = int(os.environ.get("ROUNDS", "1"))
@@ -36,6 +37,7 @@ async def fragile() -> AsyncIterator[Stack]:
             yield stack
         finally:
             await asyncio.shield(stack.stop())
+        assert errors(stack.layout.logs) == []
 
 
 @pytest.fixture
