@@ -6,10 +6,12 @@ the start, which it is when what it makes has ids derived from its `cid` (`Call.
 """
 
 import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
+from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
@@ -28,7 +30,7 @@ class Commands:
     def claim(self, uid: str, method: str, cid: str) -> tuple[bool, Any]:
         """(True, None) where the caller is to run the command, (False, its first result) where it
         has run. Raises `unavailable` while somebody else runs it."""
-        key, now = _key(uid, method, cid), time.time()
+        key, now = command_key(uid, method, cid), time.time()
         claim = {"_id": key, "at": now, "expires": datetime.now(UTC) + self._ttl}
         try:
             self._commands.insert_one(claim)
@@ -48,13 +50,40 @@ class Commands:
     def keep(self, uid: str, method: str, cid: str, result: Any) -> None:
         """The command's result, for whoever repeats it."""
         self._commands.update_one(
-            {"_id": _key(uid, method, cid)}, {"$set": {"result": orjson.dumps(result)}}
+            {"_id": command_key(uid, method, cid)}, {"$set": {"result": orjson.dumps(result)}}
+        )
+
+    def results(self, keys: Sequence[str]) -> dict[str, Any]:
+        """The first results of those commands that are done."""
+        if not keys:
+            return {}
+        found = self._commands.find({"_id": {"$in": list(keys)}, "result": {"$exists": True}})
+        return {each["_id"]: orjson.loads(each["result"]) for each in found}
+
+    def keep_first(self, results: Mapping[str, bytes]) -> None:
+        """Results (as JSON) of commands that nobody claimed; one that is kept already stays."""
+        if not results:
+            return
+        now, expires = time.time(), datetime.now(UTC) + self._ttl
+        self._commands.bulk_write(
+            [
+                UpdateOne(
+                    {"_id": key},
+                    {"$setOnInsert": {"at": now, "expires": expires, "result": result}},
+                    upsert=True,
+                )
+                for key, result in results.items()
+            ],
+            ordered=False,
         )
 
     def release(self, uid: str, method: str, cid: str) -> None:
         """The command changed nothing: it may be tried again."""
-        self._commands.delete_one({"_id": _key(uid, method, cid), "result": {"$exists": False}})
+        self._commands.delete_one(
+            {"_id": command_key(uid, method, cid), "result": {"$exists": False}}
+        )
 
 
-def _key(uid: str, method: str, cid: str) -> str:
+def command_key(uid: str, method: str, cid: str) -> str:
+    """The key of a command: a repeated one has the same."""
     return f"{uid} {method} {cid}"

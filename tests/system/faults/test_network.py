@@ -50,22 +50,24 @@ async def test_connections_break_in_every_way(
 async def test_the_bus_misbehaves(
     fragile: Stack, crowd: Crowd, chance: random.Random, kind: str
 ) -> None:
-    client = Redis(port=fragile.layout.redis_port or 0)
-    meddling = asyncio.create_task(meddle(client, chance, loses=kind == "loses"))
+    client, stopping = Redis(port=fragile.layout.redis_port or 0), asyncio.Event()
+    meddling = asyncio.create_task(meddle(client, chance, stopping, loses=kind == "loses"))
     try:
         await crowd.until_acknowledged(1500, seconds=60)
         assert not meddling.done()
     finally:
-        meddling.cancel()
-        await asyncio.gather(meddling, return_exceptions=True)
+        stopping.set()
+        await meddling
         await client.aclose()
     assert await crowd.settle(in_order=False)
 
 
-async def meddle(client: "Redis", chance: random.Random, *, loses: bool) -> None:
+async def meddle(
+    client: Redis, chance: random.Random, stopping: asyncio.Event, *, loses: bool
+) -> None:
     """Puts old entries of nodes' streams behind newer ones, or removes some unread."""
     old: dict[bytes, list[dict[bytes, bytes]]] = {}
-    while True:
+    while not stopping.is_set():
         await asyncio.sleep(0.02)
         for node in await client.smembers(keys.NODES):
             stream = keys.node(node.decode())
