@@ -27,6 +27,7 @@ _BLOCK = 1000  # ms
 _COUNT = 200  # stream entries in one read
 
 Entry = tuple[bytes, dict[bytes, bytes]]
+Join = tuple[dict[str, Any], bytes]  # the header of a subscription, and its frame
 
 
 class Inbox:
@@ -87,12 +88,18 @@ class Inbox:
         self._last = entry[0]
         self._read += 1
         fields = entry[1]
+        joins: list[Join] = []
         for index, header in enumerate(orjson.loads(fields[b"items"])):
             frame = fields[b"%d" % index]
+            if header.get("op") == "subscribe":
+                joins.append((header, frame))
+                continue
+            await self._join(joins)
             if "op" in header:
-                await self._control(header, frame)
+                self._control(header, frame)
             else:
                 self._write(header, frame)
+        await self._join(joins)
 
     def _write(self, header: dict[str, Any], frame: bytes) -> None:
         skip_session, skip_user = header.get("skip_session"), header.get("skip_user")
@@ -100,20 +107,57 @@ class Inbox:
             if session.sid != skip_session and (skip_user is None or session.uid != skip_user):
                 session.write(frame)
 
-    async def _control(self, header: dict[str, Any], frame: bytes) -> None:
-        sessions = list(self._subscriptions.of(channels.user(header["uid"])))
+    async def _join(self, joins: list[Join]) -> None:
+        """Carries out subscriptions that follow each other, tells Redis of all of them at once, and
+        then their sessions."""
+        done: list[tuple[set[Session], Join]] = []
+        for header, frame in joins:
+            uid, channel = header["uid"], header["channel"]
+            sessions = set(self._subscriptions.of(channels.user(uid)))
+            if not sessions or not self._subscriptions.is_news(uid, channel, header.get("rev")):
+                continue
+            for session in sessions:
+                self._subscriptions.subscribe(session, channel)
+                if session.left is not None:
+                    session.left.discard(channel)
+            done.append((sessions, (header, frame)))
+        joins.clear()
+        if not done:
+            return
+        await self._registry.flush()
+        hints = await self._hints({header["hint"] for _, (header, _) in done if "hint" in header})
+        for sessions, (header, frame) in done:
+            for session in sessions:
+                if frame:
+                    session.write(frame)
+                if header.get("hint") in hints:
+                    session.write(hints[header["hint"]])
+
+    async def _hints(self, convs: set[str]) -> dict[str, bytes]:
+        """A frame for each conversation that says how far it goes. What is numbered from now on
+        reaches those who have just joined."""
+        if not convs:
+            return {}
+        names = list(convs)
+        found = await self._redis.mget([keys.sequence(conv) for conv in names])
+        return {
+            conv: rpc.notification("conversation.hint", {"conv": conv, "last_seq": int(last)})
+            for conv, last in zip(names, found, strict=True)
+            if last is not None
+        }
+
+    def _control(self, header: dict[str, Any], frame: bytes) -> None:
+        uid = header["uid"]
+        sessions = list(self._subscriptions.of(channels.user(uid)))
         match header["op"]:
-            case "subscribe":
-                for session in sessions:
-                    self._subscriptions.subscribe(session, header["channel"])
-                    if session.left is not None:
-                        session.left.discard(header["channel"])
-                await self._registry.flush()
             case "unsubscribe":
+                channel = header["channel"]
+                if not self._subscriptions.is_news(uid, channel, header.get("rev")):
+                    return
                 for session in sessions:
-                    self._subscriptions.unsubscribe(session, header["channel"])
+                    self._subscriptions.unsubscribe(session, channel)
                     if session.left is not None:
-                        session.left.add(header["channel"])
+                        session.left.add(channel)
                 self._registry.changed()
             case "close":
                 device = header.get("device")

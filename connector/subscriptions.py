@@ -11,6 +11,7 @@ class Subscriptions:
 
     def __init__(self) -> None:
         self._sessions: dict[str, set[Session]] = {}
+        self._revs: dict[tuple[str, str], int] = {}
         self.dirty: set[str] = set()
 
     def __contains__(self, channel: str) -> bool:
@@ -46,6 +47,18 @@ class Subscriptions:
         for channel in list(session.channels):
             self.unsubscribe(session, channel)
 
+    def is_news(self, uid: str, channel: str, rev: int | None) -> bool:
+        """Whether a change of a user's membership, of this revision, comes after all that were
+        seen of late; it is then taken as seen."""
+        if rev is None:
+            return True
+        key = uid, channel
+        seen = self._revs.pop(key, 0)
+        self._revs[key] = max(rev, seen)
+        if len(self._revs) > _REVS:
+            del self._revs[next(iter(self._revs))]
+        return rev >= seen
+
     def of(self, channel: str) -> set[Session]:
         """The sessions on a channel. Not to be changed, nor kept."""
         return self._sessions.get(channel, _NONE)
@@ -58,3 +71,4 @@ class Subscriptions:
 
 
 _NONE: set[Session] = set()
+_REVS = 100_000  # controls that could still be overtaken are far fewer

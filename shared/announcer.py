@@ -21,11 +21,13 @@ from shared.tails import Tails
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """A stored entry, what all may see of it, and the session that needs no telling."""
+    """A stored entry, what all may see of it, the session that needs no telling, and people who
+    are told besides those who listen."""
 
     document: Document
     shown: dict[str, Any]
     session: str | None = None
+    also: tuple[str, ...] = ()
 
 
 class Announcer:
@@ -61,7 +63,7 @@ def deliveries(item: Announcement) -> list[Delivery]:
     conversation = parse(document["conv"])
     if conversation is None:
         return []
-    listeners = channels.listeners(conversation)
+    listeners = channels.listeners(conversation) + tuple(map(channels.user, item.also))
     sender = document["sender"]
     own = channels.user(sender)
     frame = rpc.notification("entry", item.shown)

@@ -6,10 +6,14 @@ node's stream has a field `items`, a JSON list of headers, and a field `0`, `1`,
 frame, bytes to write as they are. A header is one of
 
     {"to": [channel, …], "skip_session": sid?, "skip_user": uid?}        deliver the frame
-    {"op": "subscribe" | "unsubscribe", "uid": uid, "channel": name}     change a user's channels
+    {"op": "subscribe" | "unsubscribe", "uid": uid, "channel": name,     change a user's channels
+     "rev": n?, "hint": conv?}
     {"op": "close", "uid": uid, "device": did?, "code": n, "why": text}  close a user's sessions
 
-A control's frame, where it has one, is written to the sessions it changed, after the change.
+A control's frame, where it has one, is written to the sessions it changed, after the change. Where
+a user's membership of a channel has revisions, one that comes after a higher one is ignored; so
+controls may be repeated and overtake each other. With `hint` the sessions are also told, when the
+change has taken effect, the last number given out in that conversation.
 """
 
 from collections.abc import Iterable, Sequence
@@ -52,13 +56,20 @@ class Membership:
     uid: str
     channel: str
     frame: bytes = b""
+    rev: int | None = None
+    hint: str | None = None
 
     @property
     def to(self) -> tuple[str, ...]:
         return (channels.user(self.uid),)
 
     def header(self) -> dict[str, Any]:
-        return {"op": self.op, "uid": self.uid, "channel": self.channel}
+        header: dict[str, Any] = {"op": self.op, "uid": self.uid, "channel": self.channel}
+        if self.rev is not None:
+            header["rev"] = self.rev
+        if self.hint is not None:
+            header["hint"] = self.hint
+        return header
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,11 @@ def group(gid: str) -> str:
     return f"group:{gid}"
 
 
+def presence(gid: str) -> str:
+    """The sessions that watch who of a group is there."""
+    return f"presence:{gid}"
+
+
 def listeners(conversation: Conversation) -> tuple[str, ...]:
     """The channels that a conversation's entries go to."""
     if conversation.kind == "g":

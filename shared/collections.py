@@ -7,6 +7,8 @@
 | `devices` | one sign-in, until it is signed out | did |
 | `messages` | one entry of a log | `conv sender command cid` (see `log`) |
 | `conversations` | one person's state in one log | `uid conv` |
+| `groups` | a group, as its rules see it | gid |
+| `members` | a person who is, was or may become a member | `gid uid` |
 | `commands` | the first result of a changing call | `uid method cid` |
 """
 
@@ -22,6 +24,8 @@ CREDENTIALS = "credentials"
 DEVICES = "devices"
 MESSAGES = "messages"
 CONVERSATIONS = "conversations"
+GROUPS = "groups"
+MEMBERS = "members"
 COMMANDS = "commands"
 
 INDEXES: dict[str, list[IndexModel]] = {
@@ -36,6 +40,21 @@ INDEXES: dict[str, list[IndexModel]] = {
         ),
     ],
     CONVERSATIONS: [IndexModel([("uid", ASCENDING)], name="uid")],
+    GROUPS: [
+        IndexModel(
+            [("search", ASCENDING)],
+            partialFilterExpression={"search": {"$exists": True}},
+            name="search",
+        )
+    ],
+    MEMBERS: [
+        IndexModel([("uid", ASCENDING), ("state", ASCENDING)], name="uid_state"),
+        IndexModel(
+            [("gid", ASCENDING), ("waits", ASCENDING)],
+            partialFilterExpression={"waits": {"$exists": True}},
+            name="gid_waits",
+        ),
+    ],
     COMMANDS: [IndexModel([("expires", ASCENDING)], expireAfterSeconds=0, name="expires")],
 }
 

@@ -79,7 +79,7 @@ class Commit:
     def announcements(self, repeated: Sequence[Document]) -> list[Announcement]:
         """For all that this commit stored and the given repeated documents, by number."""
         items = [
-            Announcement(document, public(draft, document), draft.session)
+            Announcement(document, public(draft, document), draft.session, draft.also)
             for draft in self._drafts
             if (document := self._placed.get(draft.key)) and document["id"] == draft.id
         ]

@@ -26,6 +26,11 @@ def direct(one: str, other: str) -> str:
     return f"d:{first}:{second}"
 
 
+def group(gid: str) -> str:
+    """The name of a group's conversation."""
+    return f"g:{gid}"
+
+
 def inbox(uid: str) -> str:
     """The name of a person's own inbox."""
     return f"u:{uid}"

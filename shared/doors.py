@@ -20,6 +20,7 @@ from shared.call import Caller
 from shared.errors import HTTP_STATUS, CallError, Reason
 from shared.stores import redis_client
 
+RESERVED = "session."  # methods that functions answer to connectors alone
 BATCH = "application/cloudevents-batch+json"
 _JSON = {"Content-Type": "application/json"}
 _LINES = {"Content-Type": "application/x-ndjson"}
@@ -62,6 +63,8 @@ def parse_single(headers: Mapping[str, str], body: bytes, *, public: frozenset[s
     """The one request of an HTTP call. Raises `BadRequestError`, or a `CallError` where the token
     is missing or dead and the method is not among the `public` ones."""
     request = rpc.parse_request(body)
+    if request.method.startswith(RESERVED):
+        raise rpc.BadRequestError(request.id, CallError(Reason.UNKNOWN_METHOD))
     try:
         caller = Caller() if request.method in public else authenticate(headers)
     except CallError as refusal:

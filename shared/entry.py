@@ -30,6 +30,7 @@ class Draft:
     mentions: list[str] | None = None
     forwarded: dict[str, Any] | None = None  # the first sender and ts of what is passed on
     session: str | None = None  # the sender's own, which gets the result and no `entry`
+    also: tuple[str, ...] = ()  # people who are told though they listen no more
     id: str = field(default_factory=new_id)
 
     @property

@@ -10,6 +10,7 @@ holes close early or late and never loses an entry, for the insert decides.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.announcer import Announcement
 from shared.collections import Document
@@ -28,6 +29,20 @@ class Page:
     more: bool
 
 
+class Bounds(NamedTuple):
+    """What somebody may see of a log: from `first` to `last`, to its end where that is None."""
+
+    first: int = 1
+    last: int | None = None
+
+    def end(self, seq: int) -> int:
+        """This number, or the last one that may be seen."""
+        return seq if self.last is None else min(seq, self.last)
+
+
+ALL = Bounds()
+
+
 class History:
     """Contiguous reads of the logs. Safe under threads."""
 
@@ -35,25 +50,27 @@ class History:
         self._log = log
         self._hole_age = hole_age
 
-    def after(self, conv: str, seq: int, limit: int) -> Page:
-        """At most `limit` entries that follow the number `seq`."""
-        found = self._dense(conv, seq + 1, seq + limit)
+    def after(self, conv: str, seq: int, limit: int, view: Bounds = ALL) -> Page:
+        """At most `limit` entries of the view that follow the number `seq`."""
+        seq = max(seq, view.first - 1)
+        found = self._dense(conv, seq + 1, view.end(seq + limit))
         run = _run(found, seq + 1)
-        last_seq = self._last_seq(conv, found)
+        last_seq = view.end(self._last_seq(conv, found))
         return Page(run, last_seq, last_seq > seq + len(run))
 
-    def before(self, conv: str, seq: int, limit: int) -> Page:
-        """At most `limit` entries that precede the number `seq`, ascending, up to `seq - 1`."""
-        last_seq = self._last_seq(conv, [])
+    def before(self, conv: str, seq: int, limit: int, view: Bounds = ALL) -> Page:
+        """At most `limit` entries of the view that precede the number `seq`, ascending, up to
+        `seq - 1`."""
+        last_seq = view.end(self._last_seq(conv, []))
         end = min(seq - 1, last_seq)
-        first = max(1, end - limit + 1)
+        first = max(view.first, end - limit + 1)
         found = self._dense(conv, first, end)
         start = _dense_from(found, end)
-        return Page(found[start:], last_seq, first > 1 or start > 0)
+        return Page(found[start:], last_seq, first > view.first or start > 0)
 
-    def latest(self, conv: str, limit: int) -> Page:
-        """The last `limit` entries."""
-        return self.before(conv, self._last_seq(conv, []) + 1, limit)
+    def latest(self, conv: str, limit: int, view: Bounds = ALL) -> Page:
+        """The last `limit` entries of the view."""
+        return self.before(conv, view.end(self._last_seq(conv, [])) + 1, limit, view)
 
     def _dense(self, conv: str, first: int, last: int) -> list[Document]:
         """The entries with these numbers, old holes among them closed."""

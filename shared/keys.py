@@ -23,6 +23,11 @@ def reads(uid: str) -> str:
     return f"reads:{uid}"
 
 
+def group(gid: str) -> str:
+    """Hash: `*` and uids → what is known of the group and of people in it (see `members`)."""
+    return f"group:{gid}"
+
+
 def channel(name: str) -> str:
     """Set: nodes with at least one local subscriber of the channel."""
     return f"channel:{name}"

@@ -54,6 +54,13 @@ class Settings(BaseSettings):
     command_ttl: int = Field(7 * 86400, gt=0, description="seconds a first result is kept")
     command_lease: float = Field(10.0, gt=0, description="seconds until a dead command is retaken")
 
+    # Groups.
+    group_members_limit: int = Field(100_000, ge=1, description="members of one group")
+    groups_limit: int = Field(2000, ge=1, description="groups of one person")
+    group_uids_limit: int = Field(2500, ge=1, description="people in one call")
+    group_admins_limit: int = Field(100, ge=0, description="admins of one group")
+    copy_ttl: int = Field(600, gt=0, description="seconds that copies of such facts live in Redis")
+
     # The bus.
     node_stream_length: int = Field(10_000, gt=0, description="entries kept for a slow node")
     node_ttl: float = Field(15.0, gt=0, description="seconds without heartbeat until dead")

@@ -25,6 +25,7 @@ from shared.recent import Recent
 from shared.scripts import Script, execute
 from shared.settings import settings
 from shared.stores import database, redis_client
+from shared.writes import ignoring_duplicates
 
 # Keeps `NUMBER:CHANGED:TEXT` in a hash, unless it has a number as high.
 _PUT = Script("""
@@ -37,16 +38,19 @@ redis.call('EXPIRE', KEYS[1], ARGV[4])
 return 1
 """)
 
+_BLANK = "0:0:-1:-1"
 _WHOLE = b"*"  # the field that says that all of a person's states are copied
 
 
 class State(NamedTuple):
-    """`changed` is in ms; `hidden_at` is the number up to which the conversation is hidden."""
+    """`changed` is in ms; `hidden_at` is the number up to which the conversation is hidden; `until`
+    is the last entry of a group that this person left, -1 otherwise."""
 
     read_seq: int = 0
     pinned: bool = False
     muted: bool = False
     hidden_at: int = -1
+    until: int = -1
     changed: int = 0
 
 
@@ -82,7 +86,7 @@ class States:
         )
         with self._redis.pipeline(transaction=False) as pipe:
             for uid, name in places:
-                self._put(pipe, keys.states(uid), name, 0, "0:0:-1")
+                self._put(pipe, keys.states(uid), name, 0, _BLANK)
             execute(pipe)
         self._registered.add(new)
 
@@ -123,7 +127,38 @@ class States:
             stored.get("pinned", False),
             stored.get("muted", False),
             stored.get("hidden_at", -1),
+            stored.get("until", -1),
         )
+
+    def joined(self, places: Sequence[tuple[str, str, int]], rev: int) -> None:
+        """(uid, conversation, seq): lists groups for who joined with these entries. Nothing
+        changes where a later revision of the group was written."""
+        self._bound(
+            [
+                (uid, conv, {"$max": {"read_seq": seq - 1}, "$unset": {"until": ""}})
+                for uid, conv, seq in places
+            ],
+            rev,
+        )
+
+    def left(self, places: Sequence[tuple[str, str, int]], rev: int) -> None:
+        """The same for who left: they see the group up to these entries."""
+        self._bound([(uid, conv, {"$set": {"until": seq}}) for uid, conv, seq in places], rev)
+
+    def _bound(self, changes: Sequence[tuple[str, str, Document]], rev: int) -> None:
+        if not changes:
+            return
+        writes = []
+        for uid, conv, change in changes:
+            fields = change.get("$set", {}) | {"uid": uid, "conv": conv, "group_rev": rev}
+            place = {"_id": f"{uid} {conv}", "group_rev": {"$not": {"$gt": rev}}}
+            writes.append(UpdateOne(place, change | {"$set": fields, "$inc": {"rev": 1}}, True))
+        ignoring_duplicates(self._conversations, writes)
+        ids = [f"{uid} {conv}" for uid, conv, _ in changes]
+        with self._redis.pipeline(transaction=False) as pipe:
+            for document in self._conversations.find({"_id": {"$in": ids}}):
+                self._copy(pipe, document)
+            execute(pipe)
 
     def of(self, uid: str) -> tuple[int, dict[str, State]]:
         """The time (ms), and all states of a person at that time or later, by conversation."""
@@ -146,13 +181,14 @@ class States:
         with self._redis.pipeline(transaction=False) as pipe:
             for document in self._conversations.find({"uid": uid}):
                 self._copy(pipe, document)
-            self._put(pipe, keys.states(uid), _WHOLE.decode(), 0, "0:0:-1")
+            self._put(pipe, keys.states(uid), _WHOLE.decode(), 0, _BLANK)
             execute(pipe)
 
     def _copy(self, pipe: Any, document: Document) -> None:
         uid, conv = document["uid"], document["conv"]
         flags = [int(document.get(name, False)) for name in ("pinned", "muted")]
-        packed = ":".join(map(str, [*flags, document.get("hidden_at", -1)]))
+        bounds = [document.get(name, -1) for name in ("hidden_at", "until")]
+        packed = ":".join(map(str, [*flags, *bounds]))
         self._put(pipe, keys.states(uid), conv, document.get("rev", 0), packed)
         if document.get("read_seq"):
             self._put(pipe, keys.reads(uid), conv, document["read_seq"], "")
@@ -161,14 +197,12 @@ class States:
         _PUT.add(pipe, key, conv, number, text, self._lifetime)
 
 
-def _parsed(flags: bytes, read: bytes | None) -> State:
-    """A state from `REV:CHANGED:PINNED:MUTED:HIDDEN_AT` and `SEQ:CHANGED:`."""
-    _, changed, pinned, muted, hidden_at = flags.split(b":")
-    if read is None:
-        return State(0, pinned == b"1", muted == b"1", int(hidden_at), int(changed))
-    seq, read_at, _ = read.split(b":")
-    latest = max(int(changed), int(read_at))
-    return State(int(seq), pinned == b"1", muted == b"1", int(hidden_at), latest)
+def _parsed(text: bytes, read: bytes | None) -> State:
+    """A state from `REV:CHANGED:PINNED:MUTED:HIDDEN_AT:UNTIL` and `SEQ:CHANGED:`."""
+    _, changed, *flags = map(int, text.split(b":"))
+    pinned, muted, hidden_at, until = flags
+    seq, read_at = map(int, read.split(b":")[:2]) if read is not None else (0, 0)
+    return State(seq, pinned == 1, muted == 1, hidden_at, until, max(changed, read_at))
 
 
 @cache

@@ -11,8 +11,7 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
 from shared.collections import Document
-
-DUPLICATE_KEY = 11000
+from shared.writes import DUPLICATE_KEY
 
 
 class Storage:

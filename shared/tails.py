@@ -86,8 +86,8 @@ class Tails:
         return {conv: kept.get(conv, EMPTY).seq for conv in convs}
 
     def entry(self, conv: str, tail: Tail) -> orjson.Fragment | None:
-        """The entry as all may see it, None where the log is empty; ready to go into an answer."""
-        if not tail.seq:
+        """The entry as all may see it, None where there is none; ready to go into an answer."""
+        if not tail.sealed:
             return None
         return orjson.Fragment(self._content.open(conv, f"tail {tail.seq}", tail.sealed))
 

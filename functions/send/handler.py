@@ -1,11 +1,11 @@
 """Sending: what a person writes becomes an entry of the conversation."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from shared import bodies, conversation, people
+from shared import bodies, conversation, membership, people, policy
 from shared.call import Call
 from shared.conversation import Conversation
 from shared.entry import Draft, shown
@@ -19,6 +19,9 @@ from shared.states import states
 from . import life
 
 send = Function("send")
+
+EVERYONE = "@all"
+RESULT = ("conv", "seq", "id", "ts")
 
 
 class Source(Params):
@@ -34,7 +37,7 @@ class Send(Params):
     body: dict[str, Any] | None = None
     forward: Source | None = None
     reply_to: Seq | None = Field(None, ge=1)
-    mentions: list[Id] | None = None
+    mentions: list[Id | Literal["@all"]] | None = None
 
     @model_validator(mode="after")
     def _one_address(self) -> "Send":
@@ -53,8 +56,9 @@ class Send(Params):
 @send.batch("message.send")
 def send_messages(calls: Sequence[Call[Send]]) -> list[Any]:
     """Appends the messages. `conv`, `seq`, `id` and `ts` of each; a repeated `cid` in the same
-    conversation gives the first ones. Refuses with `not_a_member`, `not_found` (nobody has that
-    uid), `invalid_params` (a body that does not fit its type), `too_large`."""
+    conversation gives the first ones. Refuses with `not_a_member`, `muted`, `blocked`,
+    `forbidden` (a mention of everyone by who is no admin), `not_found` (nobody has that uid),
+    `invalid_params` (a body that does not fit its type), `too_large`."""
     answers: list[Any] = [None] * len(calls)
     drafts: dict[int, tuple[Draft, Conversation]] = {}
     for index, call in enumerate(calls):
@@ -62,11 +66,13 @@ def send_messages(calls: Sequence[Call[Send]]) -> list[Any]:
             drafts[index] = _draft(call)
         except CallError as refusal:
             answers[index] = refusal
-    nobody = people.strangers(uid for _, place in drafts.values() for uid in place.ids)
-    for index, (_, place) in list(drafts.items()):
-        if nobody.intersection(place.ids):
-            answers[index] = CallError(Reason.NOT_FOUND)
-            del drafts[index]
+    refused = _refused(drafts)
+    stored = log().storage.by_key([drafts[index][0].key for index in refused]) if refused else {}
+    for index, why in refused.items():
+        draft, _ = drafts.pop(index)
+        # Who may not write any more may still ask again for what was written.
+        first = stored.get(draft.key)
+        answers[index] = why if first is None else {name: first[name] for name in RESULT}
     states().register((draft.conv, place) for draft, place in drafts.values())
     outcomes = log().append([draft for draft, _ in drafts.values()])
     for index, outcome in zip(drafts, outcomes, strict=True):
@@ -77,9 +83,7 @@ def send_messages(calls: Sequence[Call[Send]]) -> list[Any]:
 def _draft(call: Call[Send]) -> tuple[Draft, Conversation]:
     params, config = call.params, settings()
     conv = params.conv or conversation.direct(call.uid, params.to or "")
-    place = call.require_member(conv)
-    if place.kind == "u":
-        raise CallError(Reason.FORBIDDEN, "nobody writes into an inbox")
+    place = membership.parsed(conv)
     if params.mentions and len(params.mentions) > config.mentions_limit:
         raise invalid_params(["mentions"], f"at most {config.mentions_limit}", "too_long")
     type_, body, forwarded = params.type or "", params.body or {}, None
@@ -99,6 +103,23 @@ def _draft(call: Call[Send]) -> tuple[Draft, Conversation]:
         session=call.caller.session,
     )
     return draft, place
+
+
+def _refused(drafts: Mapping[int, tuple[Draft, Conversation]]) -> dict[int, CallError]:
+    """Those that may not be written, and why."""
+    standings = policy.writers([(draft.sender, place) for draft, place in drafts.values()])
+    refused = {}
+    direct: dict[int, Conversation] = {}
+    for (index, (draft, place)), standing in zip(drafts.items(), standings, strict=True):
+        if isinstance(standing, CallError):
+            refused[index] = standing
+        elif EVERYONE in (draft.mentions or ()) and standing.role not in ("admin", "owner"):
+            refused[index] = CallError(Reason.FORBIDDEN, "only admins mention everyone")
+        elif place.kind == "d":
+            direct[index] = place
+    nobody = people.strangers(uid for place in direct.values() for uid in place.ids)
+    lost = [index for index, place in direct.items() if nobody.intersection(place.ids)]
+    return refused | {index: CallError(Reason.NOT_FOUND) for index in lost}
 
 
 def _passed_on(call: Call[Send], source: Source) -> tuple[str, dict[str, Any], dict[str, Any]]:

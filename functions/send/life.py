@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from pydantic import Field
 
-from shared import bodies
+from shared import bodies, membership, policy
 from shared.call import Call
 from shared.collections import Document
 from shared.errors import CallError, Reason
@@ -47,8 +47,9 @@ def edit(call: Call[Edit]) -> dict[str, Any]:
     """Gives one's message another body of the same type. Refuses with `forbidden` for another's,
     `conflict` where it was recalled, `invalid_params` where the body does not fit."""
     params = call.params
-    target = message(call, params.conv, params.ref)
-    _require_sender(call, target)
+    target = message(call, params.conv, params.ref, writes=True)
+    if target["sender"] != call.uid:
+        raise CallError(Reason.FORBIDDEN, "somebody else's message")
     bodies.check(target["type"], params.body, settings().body_limit)
     _require_present(call, target)
     entry = call.append(params.conv, "edit", params.body, ref=params.ref)
@@ -64,16 +65,14 @@ def edit(call: Call[Edit]) -> dict[str, Any]:
 
 
 def recall(call: Call[Recall]) -> dict[str, Any]:
-    """Takes one's message back: its body, and those of its edits, are gone from the record. Refuses
-    with `forbidden` for another's message or when the time for it is over, `conflict` where it was
-    recalled before."""
+    """Takes a message back: its body, and those of its edits, are gone from the record. One's own
+    for a while, in a group also what others wrote, for its admins. Refuses with `forbidden` for
+    another's message or when the time for it is over, `conflict` where it was recalled before."""
     params = call.params
     target = message(call, params.conv, params.ref)
-    _require_sender(call, target)
+    if not _rules(call, target):
+        _require_recallable(call, target)
     _require_present(call, target)
-    window = settings().recall_window
-    if window and time.time() * 1000 - target["ts"] > window * 1000:
-        raise CallError(Reason.FORBIDDEN, "too late to recall")
     entry = call.append(params.conv, "recall", {}, ref=params.ref)
     log().storage.recall(params.conv, params.ref, entry.ts)
     return {"seq": entry.seq, "ts": entry.ts}
@@ -83,24 +82,35 @@ def react(call: Call[React]) -> dict[str, Any]:
     """Adds a reaction to a message, or takes it away with `remove`. Refuses with `conflict` where
     the message was recalled."""
     params = call.params
-    _require_present(call, message(call, params.conv, params.ref))
+    _require_present(call, message(call, params.conv, params.ref, writes=True))
     body = {"emoji": params.emoji} | ({"remove": True} if params.remove else {})
     entry = call.append(params.conv, "reaction", body, ref=params.ref)
     return {"seq": entry.seq, "ts": entry.ts}
 
 
-def message(call: Call[Any], conv: str, seq: int) -> Document:
-    """The message that a command is about. Raises `not_a_member` and `not_found`."""
-    call.require_member(conv)
+def message(call: Call[Any], conv: str, seq: int, *, writes: bool = False) -> Document:
+    """The message that a command is about, which the caller may see. Raises `not_a_member` and
+    `not_found`, and where something new is written by it, what `policy.writer` raises."""
+    place = call.require_member(conv)
+    standing = policy.writer(call.uid, place) if writes else membership.standing(call.uid, place)
     found = log().storage.between(conv, seq, seq)
-    if not found or found[0]["type"] not in bodies.TYPES:
+    if seq < standing.first or not found or found[0]["type"] not in bodies.TYPES:
         raise CallError(Reason.NOT_FOUND)
     return found[0]
 
 
-def _require_sender(call: Call[Any], message: Document) -> None:
+def _rules(call: Call[Any], message: Document) -> bool:
+    """Whether the caller is an admin where the message is."""
+    place = membership.parsed(message["conv"])
+    return membership.standing(call.uid, place).role in ("admin", "owner")
+
+
+def _require_recallable(call: Call[Any], message: Document) -> None:
     if message["sender"] != call.uid:
         raise CallError(Reason.FORBIDDEN, "somebody else's message")
+    window = settings().recall_window
+    if window and time.time() * 1000 - message["ts"] > window * 1000:
+        raise CallError(Reason.FORBIDDEN, "too late to recall")
 
 
 def _require_present(call: Call[Any], message: Document) -> None:

@@ -6,14 +6,17 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from shared import channels, conversation, keys, rpc
+from shared import channels, conversation, keys, membership, policy, rpc
 from shared.bus import Delivery, bus
 from shared.call import Call
+from shared.conversation import Conversation
 from shared.entry import shown
-from shared.errors import CallError, invalid_params
+from shared.errors import CallError, Reason, invalid_params
 from shared.function import Function
-from shared.history import History
+from shared.history import Bounds, History
 from shared.log import log
+from shared.members import Standing
+from shared.membership import require_reader
 from shared.params import Conv, Params, Seq
 from shared.settings import settings
 from shared.states import State, states
@@ -63,18 +66,20 @@ class Typing(Params):
 def read_history(call: Call[ReadHistory]) -> dict[str, Any]:
     """`entries`, ascending and without a hole: those that follow `after`, those that precede
     `before`, or the last ones; `last_seq` of the conversation; `more`, whether it goes on in that
-    direction. A short answer with `more` stopped before an entry that may still appear. Refuses
-    with `not_a_member`."""
+    direction. A short answer with `more` stopped before an entry that may still appear. Of a group
+    there is what the caller may see: from joining on, or all, and until leaving. Refuses with
+    `not_a_member`."""
     params, config = call.params, settings()
-    call.require_member(params.conv)
+    standing = require_reader(call.uid, params.conv)
     if params.limit > config.history_limit:
         raise invalid_params(["limit"], f"at most {config.history_limit}", "less_than_equal")
+    view = Bounds(standing.first, standing.last)
     if params.after is not None:
-        page = history().after(params.conv, params.after, params.limit)
+        page = history().after(params.conv, params.after, params.limit, view)
     elif params.before is not None:
-        page = history().before(params.conv, params.before, params.limit)
+        page = history().before(params.conv, params.before, params.limit, view)
     else:
-        page = history().latest(params.conv, params.limit)
+        page = history().latest(params.conv, params.limit, view)
     return {
         "entries": [shown(each, call.uid, log().content) for each in page.entries],
         "last_seq": page.last_seq,
@@ -91,6 +96,7 @@ def list_conversations(call: Call[ListConversations]) -> dict[str, Any]:
     listed = []
     for conv, tail in log().tails.read([*known, conversation.inbox(uid)]).items():
         state = known.get(conv, NOTHING)
+        tail = _seen(tail, state)
         changed = max(tail.changed, state.changed)
         if tail.seq and changed >= since and not _is_hidden(state, tail):
             listed.append(_listed(conv, tail, state, changed))
@@ -125,7 +131,8 @@ def update_conversation(call: Call[Update]) -> dict[str, Any]:
 @sync.method("conversation.typing")
 def tell_typing(call: Call[Typing]) -> dict[str, Any]:
     """Tells the others that the caller is writing. At most one signal a second passes."""
-    place, uid = call.require_member(call.params.conv), call.uid
+    place, uid = membership.parsed(call.params.conv), call.uid
+    policy.writer(uid, place)
     key = keys.typing(call.params.conv, uid)
     if redis_client().set(key, 1, nx=True, px=TYPING_PAUSE):
         frame = rpc.notification("typing", {"conv": call.params.conv, "uid": uid})
@@ -141,18 +148,24 @@ def read_conversations(calls: Sequence[Call[Read]]) -> list[Any]:
     `not_a_member`, and `invalid_params` beyond the last entry."""
     answers: list[Any] = [{} for _ in calls]
     last = log().tails.read(list({call.params.conv for call in calls}))
-    accepted: list[Call[Read]] = []
-    for index, call in enumerate(calls):
-        try:
-            call.require_member(call.params.conv)
-            if call.params.seq > last[call.params.conv].seq:
-                raise invalid_params(["seq"], "beyond the last entry", "less_than_equal")
-            accepted.append(call)
-        except CallError as refusal:
-            answers[index] = refusal
-    if accepted:
-        states().read([(call.uid, call.params.conv, call.params.seq) for call in accepted])
-        bus().publish([_read_signal(call) for call in accepted])
+    places = [membership.parsed(call.params.conv) for call in calls]
+    known = membership.standings(
+        (call.uid, place) for call, place in zip(calls, places, strict=True)
+    )
+    signals: list[Delivery] = []
+    marks: list[tuple[str, str, int]] = []
+    for index, (call, place) in enumerate(zip(calls, places, strict=True)):
+        standing, conv, seq = known[call.uid, place], call.params.conv, call.params.seq
+        if not standing.may_read:
+            answers[index] = CallError(Reason.NOT_A_MEMBER)
+        elif seq > (last[conv].seq if standing.last is None else standing.last):
+            answers[index] = invalid_params(["seq"], "beyond the last entry", "less_than_equal")
+        else:
+            marks.append((call.uid, conv, seq))
+            signals.append(_read_signal(call, place, standing))
+    if marks:
+        states().read(marks)
+        bus().publish(signals)
     return answers
 
 
@@ -161,25 +174,34 @@ def _is_hidden(state: State, tail: Tail) -> bool:
 
 
 def _listed(conv: str, tail: Tail, state: State, changed: int) -> dict[str, Any]:
-    return {
+    listed: dict[str, Any] = {
         "conv": conv,
         "last_seq": tail.seq,
-        "last_entry": log().tails.entry(conv, tail),
         "read_seq": state.read_seq,
         "unread": tail.seq - state.read_seq,
         "pinned": state.pinned,
         "muted": state.muted,
         "changed_at": changed,
     }
+    entry = log().tails.entry(conv, tail)
+    if entry is not None:
+        listed["last_entry"] = entry
+    return listed
 
 
-def _read_signal(call: Call[Read]) -> Delivery:
-    params, uid = call.params, call.uid
-    place = conversation.parse(params.conv)
-    told = place.ids if place is not None and place.kind == "d" else (uid,)
-    frame = rpc.notification("read", {"conv": params.conv, "uid": uid, "seq": params.seq})
-    to = tuple(dict.fromkeys(channels.user(each) for each in told))
-    return Delivery(to, frame, skip_session=call.caller.session)
+def _read_signal(call: Call[Read], place: Conversation, standing: Standing) -> Delivery:
+    """For the other person, or the group where it wants receipts, and for one's own devices."""
+    params, own = call.params, channels.user(call.uid)
+    told = channels.listeners(place) if place.kind == "d" or standing.receipts else ()
+    frame = rpc.notification("read", {"conv": params.conv, "uid": call.uid, "seq": params.seq})
+    return Delivery(tuple(dict.fromkeys((own, *told))), frame, skip_session=call.caller.session)
+
+
+def _seen(tail: Tail, state: State) -> Tail:
+    """The tail as a person sees it who may have left the group."""
+    if state.until < 0 or tail.seq <= state.until:
+        return tail
+    return Tail(state.until, state.changed)
 
 
 @cache

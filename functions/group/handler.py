@@ -1,0 +1,240 @@
+"""Groups: made, ruled, joined, left, found."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from shared import channels
+from shared.call import Call
+from shared.collections import Document
+from shared.conversation import Conversation
+from shared.errors import CallError, Reason
+from shared.function import Function
+from shared.groups import groups
+from shared.ids import derived_id
+from shared.members import groups_of, roster
+from shared.membership import standing
+from shared.params import NoParams
+
+from . import commands, rules, views
+from .batch import GroupCall, run
+from .models import (
+    Command,
+    CommandOnPeople,
+    CommandOnPerson,
+    Create,
+    ListMembers,
+    Mute,
+    Nickname,
+    OfGroup,
+    Search,
+    SetRole,
+    Update,
+)
+
+group = Function("group")
+
+SEARCH_RESULTS = 20
+REQUESTS = 500  # in one answer
+
+
+@group.batch("group.create")
+def create(calls: Sequence[Call[Create]]) -> list[Any]:
+    """Makes a group owned by the caller, with these members (invited first, where the settings want
+    their consent; who cannot be added is left out). `gid` and `conv`."""
+
+    def gid(call: GroupCall) -> str:
+        return derived_id(call.uid, call.method, call.cid or "")
+
+    return run(calls, commands.create, enters=True, gid=gid, make=commands.created)
+
+
+@group.batch("group.update")
+def update(calls: Sequence[Call[Update]]) -> list[Any]:
+    """Changes what is given (an empty avatar or description removes it), and returns the group.
+    Refuses with `not_a_member` and `forbidden`; settings are for admins."""
+    return run(calls, commands.update)
+
+
+@group.batch("group.invite")
+def invite(calls: Sequence[Call[CommandOnPeople]]) -> list[Any]:
+    """`results`, a state for each uid: `member`, `invited` (where consent is wanted), `blocked`,
+    `full` (the group, or the person's groups), `not_found`. Refuses with `not_a_member` and
+    `forbidden`."""
+    return run(calls, commands.invite, enters=True)
+
+
+@group.batch("group.remove")
+def remove(calls: Sequence[Call[CommandOnPeople]]) -> list[Any]:
+    """`results`, a state for each uid: `removed`, or what it was. Refuses with `not_a_member`, and
+    `forbidden` where the caller does not outrank each of them."""
+    return run(calls, commands.remove)
+
+
+@group.batch("group.block")
+def block(calls: Sequence[Call[CommandOnPeople]]) -> list[Any]:
+    """`results` with `blocked` for each uid: removed, and cannot join or be invited. Refuses as
+    `group.remove` does."""
+    return run(calls, commands.block)
+
+
+@group.batch("group.unblock")
+def unblock(calls: Sequence[Call[CommandOnPeople]]) -> list[Any]:
+    """`results`, the state of each uid. Refuses with `not_a_member` and `forbidden`."""
+    return run(calls, commands.unblock)
+
+
+@group.batch("group.join")
+def join(calls: Sequence[Call[Command]]) -> list[Any]:
+    """`state`: `member`, or `pending` where admins decide. Refuses with `not_found` (also where one
+    must be invited), `already_member`, `blocked`, and `conflict` where there is no room."""
+    return run(calls, commands.join, enters=True)
+
+
+@group.batch("group.leave")
+def leave(calls: Sequence[Call[Command]]) -> list[Any]:
+    """`state` is `left`; takes back a request to join. Refuses with `not_a_member`, and `conflict`
+    for the owner."""
+    return run(calls, commands.leave)
+
+
+@group.batch("group.accept")
+def accept(calls: Sequence[Call[Command]]) -> list[Any]:
+    """Accepts an invitation: `state` is `member`. Refuses with `not_found` without one."""
+    return run(calls, commands.accept, enters=True)
+
+
+@group.batch("group.decline")
+def decline(calls: Sequence[Call[Command]]) -> list[Any]:
+    """Declines an invitation: `state` is `none`. Refuses with `not_found` without one."""
+    return run(calls, commands.decline)
+
+
+@group.batch("group.approve")
+def approve(calls: Sequence[Call[CommandOnPerson]]) -> list[Any]:
+    """Lets in who asked: `state` is `member`. Refuses with `not_a_member`, `forbidden`, `not_found`
+    (no such request), `already_member`, `conflict` (no room)."""
+    return run(calls, commands.approve, enters=True)
+
+
+@group.batch("group.reject")
+def reject(calls: Sequence[Call[CommandOnPerson]]) -> list[Any]:
+    """Does not let in who asked: `state` is `none`. Refuses as `group.approve` does."""
+    return run(calls, commands.reject)
+
+
+@group.batch("group.set_role")
+def set_role(calls: Sequence[Call[SetRole]]) -> list[Any]:
+    """Makes a member an admin or an admin a member. Refuses with `not_a_member`, `forbidden`,
+    `not_found` (not a member), `conflict` (one's own role, too many admins)."""
+    return run(calls, commands.set_role)
+
+
+@group.batch("group.transfer")
+def transfer(calls: Sequence[Call[CommandOnPerson]]) -> list[Any]:
+    """Makes another member the owner; who was it becomes an admin. Refuses as `group.set_role`."""
+    return run(calls, commands.transfer)
+
+
+@group.batch("group.mute")
+def mute(calls: Sequence[Call[Mute]]) -> list[Any]:
+    """Mutes a member, or without `uid` everyone but admins, until a time in ms; 0 lifts it. Refuses
+    with `not_a_member`, `forbidden`, `not_found` (not a member)."""
+    return run(calls, commands.mute)
+
+
+@group.batch("group.nickname")
+def nickname(calls: Sequence[Call[Nickname]]) -> list[Any]:
+    """Sets the caller's name in the group; an empty one removes it. Refuses with `not_a_member`."""
+    return run(calls, commands.nickname)
+
+
+@group.batch("group.dismiss")
+def dismiss(calls: Sequence[Call[Command]]) -> list[Any]:
+    """Ends the group; its members may read on. Refuses with `not_a_member` and `forbidden`."""
+    return run(calls, commands.dismiss)
+
+
+@group.method("group.get")
+def get(call: Call[OfGroup]) -> dict[str, Any]:
+    """A group: to its members, to those it invited, and to anyone where it is listed or open to
+    join. Refuses all others with `not_a_member`."""
+    found = groups().get(call.params.gid)
+    if found is None:
+        raise CallError(Reason.NOT_A_MEMBER)
+    known = groups().members(call.params.gid, [call.uid]).get(call.uid, {})
+    state = known.get("state", "none")
+    settings = found["settings"]
+    public = settings["listed"] or settings["join"] != "invite"
+    if state not in ("member", "invited") and (state == "blocked" or not public):
+        raise CallError(Reason.NOT_A_MEMBER)
+    return views.group(found, call.uid, member=state == "member")
+
+
+@group.method("group.list")
+def list_groups(call: Call[NoParams]) -> dict[str, Any]:
+    """`groups` of which the caller is a member."""
+    found = groups().many(groups_of([call.uid])[call.uid])
+    return {"groups": [views.group(each, call.uid, member=True) for each in found]}
+
+
+@group.method("group.members")
+def list_members(call: Call[ListMembers]) -> dict[str, Any]:
+    """`members` by uid, those behind `after`. Refuses with `not_a_member`."""
+    params = call.params
+    found = _group_of(call, params.gid, "group.members")
+    page = roster(params.gid, params.after, params.limit)
+    return {"members": [views.member(each, found) for each in page]}
+
+
+@group.method("group.requests")
+def list_requests(call: Call[OfGroup]) -> dict[str, Any]:
+    """`requests` to join, at most 500. Refuses with `not_a_member` and `forbidden`."""
+    _group_of(call, call.params.gid, "group.requests")
+    found = groups().requests(call.params.gid, REQUESTS)
+    return {"requests": [{"uid": each["uid"], "ts": each["ts"]} for each in found]}
+
+
+@group.method("group.invitations")
+def list_invitations(call: Call[NoParams]) -> dict[str, Any]:
+    """`invitations` that the caller has not answered."""
+    invited = {each["gid"]: each for each in groups().invitations(call.uid)}
+    return {
+        "invitations": [
+            {
+                "gid": each["_id"],
+                "name": each["name"],
+                "by": invited[each["_id"]]["by"],
+                "ts": invited[each["_id"]]["ts"],
+            }
+            for each in groups().many(invited)
+        ]
+    }
+
+
+@group.method("group.search")
+def search(call: Call[Search]) -> dict[str, Any]:
+    """`groups` that are listed and whose name begins with `q`, at most 20."""
+    found = groups().search(call.params.q.casefold(), SEARCH_RESULTS)
+    mine = groups_of([call.uid])[call.uid]
+    return {"groups": [views.group(each, call.uid, member=each["_id"] in mine) for each in found]}
+
+
+@group.batch("session.channels")
+def give_channels(calls: Sequence[Call[NoParams]]) -> list[Any]:
+    """The channels of the callers' groups, for sessions that are being opened."""
+    found = groups_of(dict.fromkeys(call.uid for call in calls))
+    return [{"channels": [channels.group(gid) for gid in found[call.uid]]} for call in calls]
+
+
+def _group_of(call: Call[Any], gid: str, right: str) -> Document:
+    """The group, in which the caller has this right. Raises `not_a_member` and `forbidden`."""
+    found = groups().get(gid)
+    if found is None:
+        raise CallError(Reason.NOT_A_MEMBER)
+    role = standing(call.uid, Conversation("g", (gid,))).role
+    rules.require(right, found, call.uid, role is not None)
+    return found
+
+
+handle = group.handle
+ready = group.ready

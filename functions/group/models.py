@@ -1,0 +1,91 @@
+"""What the methods of groups take."""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from shared.params import Cid, Id, Params
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
+Uids = Annotated[list[Id], Field(min_length=1)]
+Ext = Annotated[
+    dict[
+        Annotated[str, StringConstraints(max_length=64)],
+        Annotated[str, StringConstraints(max_length=500)],
+    ],
+    Field(max_length=20),
+]
+Time = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class Settings(Params):
+    """Those that are given; the others stay."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    join: Literal["open", "approval", "invite"] | None = None
+    history: Literal["joined", "all"] | None = None
+    invite: Literal["members", "admins"] | None = None
+    edit: Literal["members", "admins"] | None = None
+    consent: bool | None = None
+    receipts: bool | None = None
+    listed: bool | None = None
+
+
+class Create(Params):
+    cid: Cid
+    name: Name
+    members: list[Id] = Field(default_factory=list)
+    settings: Settings = Settings()
+
+
+class OfGroup(Params):
+    """A question about a group."""
+
+    gid: Id
+
+
+class Command(Params):
+    """A change of a group."""
+
+    gid: Id
+    cid: Cid
+
+
+class CommandOnPeople(Command):
+    uids: Uids
+
+
+class CommandOnPerson(Command):
+    uid: Id
+
+
+class Update(Command):
+    name: Name | None = None
+    avatar: str | None = Field(None, max_length=500)
+    description: str | None = Field(None, max_length=1000)
+    ext: Ext | None = None
+    settings: Settings | None = None
+
+
+class SetRole(CommandOnPerson):
+    role: Literal["admin", "member"]
+
+
+class Mute(Command):
+    uid: Id | None = None
+    until: Time
+
+
+class Nickname(Command):
+    nickname: str = Field(max_length=64)
+
+
+class ListMembers(Params):
+    gid: Id
+    after: str = Field("", max_length=40)
+    limit: int = Field(100, ge=1, le=1000)
+
+
+class Search(Params):
+    q: str = Field(min_length=1, max_length=100)

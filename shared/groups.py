@@ -1,0 +1,205 @@
+"""Groups: the record of who is in which, and how a change of it takes effect everywhere.
+
+A group is one document of `groups`, which holds all that rules ask for (owner, admins, settings,
+size), and one document of `members` for each person who is, was or may become a member. Every
+change is one write of the group's document with an intent (`changes`), so changes of one group have
+one order. Carrying an intent out is arranged so that nobody hears too much or too little:
+
+- Who leaves is written down as gone, then unsubscribed on every connector, and only then the entry
+  gets its number: what is numbered later never reaches them.
+- Who joins is written down with the entry's number, then subscribed; when that has taken effect,
+  their sessions get a hint how far the log goes. What was numbered earlier they fetch, what is
+  numbered later they receive.
+
+A session that is opened meanwhile first listens to its user's channel and then reads `members`, so
+it either finds the new record or gets the control.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+import orjson
+import redis
+from pymongo import UpdateOne
+
+from shared import channels, copies, keys
+from shared.bus import Item, Membership, bus
+from shared.changes import Changes, Plan
+from shared.collections import COMMANDS, GROUPS, MEMBERS, Document
+from shared.commands import Commands
+from shared.conversation import group, inbox
+from shared.entry import Draft
+from shared.errors import CallError
+from shared.log import log
+from shared.members import group_copy, member_copy
+from shared.scripts import execute
+from shared.settings import settings
+from shared.states import states
+from shared.stores import database, redis_client
+from shared.writes import ignoring_duplicates
+
+PRESENT = "member"  # the state of who belongs to a group now
+
+
+class Groups:
+    """The `groups` and `members` collections. Safe under threads and processes."""
+
+    def __init__(self, client: redis.Redis, lifetime: int, timeout: float) -> None:
+        """`lifetime` is the seconds that copies live; a change is given up after `timeout`."""
+        config = settings()
+        self._redis = client
+        self._lifetime = lifetime
+        self._groups = database()[GROUPS]
+        self._members = database()[MEMBERS]
+        self._commands = Commands(database()[COMMANDS], config.command_ttl, config.command_lease)
+        self._changes = Changes(self._groups, self._commands, self._carry_out, timeout=timeout)
+
+    def change(self, gid: str, commands: Sequence[str], plan: Plan) -> Document | None:
+        """As `Changes.make`. An intent is
+
+        steps    [{by, command, cid, session, body, joins: [uid], leaves: [uid]}], entries of
+                 the group's log in order
+        inboxes  [{uid, by, command, cid, body}], entries of people's inboxes
+        members  {uid: fields that change}
+        """
+        return self._changes.make(gid, commands, plan)
+
+    def keep(self, results: dict[str, Any]) -> None:
+        """Results of commands (by key) that changed nothing, for whoever repeats them."""
+        self._commands.keep_first({key: orjson.dumps(each) for key, each in results.items()})
+
+    def get(self, gid: str) -> Document | None:
+        """The group, None where there is none or it was dismissed."""
+        document = self._groups.find_one({"_id": gid})
+        if document is None:
+            return None
+        self._changes.settle_old(document)
+        return None if document["dismissed"] else document
+
+    def many(self, gids: Iterable[str]) -> list[Document]:
+        """Those that are there and not dismissed."""
+        return list(self._groups.find({"_id": {"$in": list(gids)}, "dismissed": False}))
+
+    def members(self, gid: str, uids: Iterable[str]) -> dict[str, Document]:
+        """What is known of these people in the group, whatever their state."""
+        wanted = [f"{gid} {uid}" for uid in dict.fromkeys(uids)]
+        return {each["uid"]: each for each in self._members.find({"_id": {"$in": wanted}})}
+
+    def requests(self, gid: str, limit: int) -> list[Document]:
+        """People who asked to join and wait."""
+        query = {"gid": gid, "waits": "requested"}
+        return list(self._members.find(query).limit(limit))
+
+    def invitations(self, uid: str) -> list[Document]:
+        """What a person is invited to."""
+        return list(self._members.find({"uid": uid, "state": "invited"}))
+
+    def search(self, prefix: str, limit: int) -> list[Document]:
+        """Listed groups by the beginning of their name, case folded."""
+        query = {"search": {"$gte": prefix, "$lt": prefix + "\U0010ffff"}}
+        return list(self._groups.find(query).sort("search", 1).limit(limit))
+
+    def _carry_out(self, document: Document) -> None:
+        gid, intent = document["_id"], document["intent"]
+        leaves = [uid for step in intent["steps"] for uid in step["leaves"]]
+        joins = [uid for step in intent["steps"] for uid in step["joins"]]
+        self._record(document, leaves, {})
+        self._publish_left(document, leaves)
+        seqs = self._append(gid, intent)
+        firsts = {uid: seqs[at] for at, step in enumerate(intent["steps"]) for uid in step["joins"]}
+        lasts = {uid: seqs[at] for at, step in enumerate(intent["steps"]) for uid in step["leaves"]}
+        conv = group(gid)
+        states().joined([(uid, conv, seq) for uid, seq in firsts.items()], document["rev"])
+        states().left([(uid, conv, seq) for uid, seq in lasts.items()], document["rev"])
+        bounds = {uid: {"first": seq} for uid, seq in firsts.items()}
+        bounds |= {uid: {"last": seq} for uid, seq in lasts.items()}
+        self._record(document, intent["members"], bounds)
+        self._publish_joined(document, joins)
+
+    def _record(
+        self, document: Document, uids: Iterable[str], bounds: dict[str, dict[str, int]]
+    ) -> None:
+        """Writes what is to be known of these people, then the copies of them and of the group."""
+        gid, rev, uids = document["_id"], document["rev"], list(uids)
+        writes = []
+        for uid in uids:
+            fields = document["intent"]["members"][uid] | bounds.get(uid, {})
+            kept = {name: value for name, value in fields.items() if value is not None}
+            gone = {name: "" for name, value in fields.items() if value is None}
+            change: Document = {"$set": kept | {"gid": gid, "uid": uid, "rev": rev}}
+            if gone:
+                change["$unset"] = gone
+            writes.append(
+                UpdateOne({"_id": f"{gid} {uid}", "rev": {"$not": {"$gt": rev}}}, change, True)
+            )
+        ignoring_duplicates(self._members, writes)
+        known = self.members(gid, uids) if uids else {}
+        with self._redis.pipeline(transaction=False) as pipe:
+            text = group_copy(document)
+            copies.put_field(pipe, keys.group(gid), "*", rev, text, self._lifetime)
+            for uid, member in known.items():
+                text = member_copy(member)
+                copies.put_field(pipe, keys.group(gid), uid, member["rev"], text, self._lifetime)
+            execute(pipe)
+
+    def _append(self, gid: str, intent: Document) -> list[int]:
+        """The number of each step's entry. Raises the first refusal."""
+        drafts = [
+            Draft(
+                conv=group(gid),
+                sender=step["by"],
+                command=step["command"],
+                cid=step["cid"],
+                type="group",
+                body=step["body"],
+                session=step["session"],
+                also=tuple(step["leaves"]),
+            )
+            for step in intent["steps"]
+        ]
+        drafts += [
+            Draft(
+                conv=inbox(each["uid"]),
+                sender=each["by"],
+                command=each["command"],
+                cid=each["cid"],
+                type="group",
+                body=each["body"],
+            )
+            for each in intent["inboxes"]
+        ]
+        outcomes = log().append(drafts)
+        for outcome in outcomes:
+            if isinstance(outcome, CallError):
+                raise outcome
+        return [
+            outcome.seq
+            for outcome in outcomes[: len(intent["steps"])]
+            if not isinstance(outcome, CallError)
+        ]
+
+    def _publish_left(self, document: Document, uids: Sequence[str]) -> None:
+        gid, rev = document["_id"], document["rev"]
+        bus().publish(
+            [
+                Membership("unsubscribe", uid, channel, rev=rev)
+                for uid in uids
+                for channel in (channels.group(gid), channels.presence(gid))
+            ]
+        )
+
+    def _publish_joined(self, document: Document, uids: Sequence[str]) -> None:
+        gid, rev = document["_id"], document["rev"]
+        items: list[Item] = [
+            Membership("subscribe", uid, channels.group(gid), rev=rev, hint=group(gid))
+            for uid in uids
+        ]
+        bus().publish(items)
+
+
+@cache
+def groups() -> Groups:
+    """This process's groups, on the stores of its settings."""
+    config = settings()
+    return Groups(redis_client(), config.copy_ttl, config.append_timeout)

@@ -1,0 +1,177 @@
+"""Where a person stands in a group: read on every hot path, so from copies in Redis.
+
+The copies of a group are one hash: a field for the group as a whole and one for each person who was
+asked for. Whoever changes a group puts the new copies before it answers; what is missing is read
+from the record. Of people who never were in the group nothing is kept.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import orjson
+import redis
+from redis.client import Pipeline
+
+from shared import copies, keys
+from shared.collections import GROUPS, MEMBERS, Document
+from shared.scripts import execute
+from shared.settings import settings
+from shared.stores import database, redis_client
+
+RANK = {"member": 1, "admin": 2, "owner": 3}
+_GROUP = "*"  # the field of the group as a whole
+
+
+class Standing(NamedTuple):
+    """One person in one group. `role` is None for who is no member now. Entries from `first` to
+    `last` may be read, to the end where `last` is None. `muted_until` is in ms."""
+
+    role: str | None = None
+    first: int = 1
+    last: int | None = 0
+    muted_until: int = 0
+    receipts: bool = False
+
+    @property
+    def may_read(self) -> bool:
+        return self.role is not None or self.last != 0
+
+
+NOBODY = Standing()
+Wanted = Mapping[str, Sequence[str]]  # gid → uids
+
+
+def group_copy(document: Document) -> str:
+    """The facts of a group that standings follow from."""
+    facts = {
+        "owner": document["owner"],
+        "admins": document["admins"],
+        "muted": document["muted_until"],
+        "dismissed": document["dismissed"],
+        "all": document["settings"]["history"] == "all",
+        "receipts": document["settings"]["receipts"],
+    }
+    return orjson.dumps(facts).decode()
+
+
+def member_copy(document: Document) -> str:
+    """The facts of a person in a group."""
+    last = document.get("last", 0)
+    facts = (document["state"], document.get("first", 0), last, document.get("muted_until", 0))
+    return ":".join(map(str, facts))
+
+
+def role_of(group: Document, uid: str) -> str:
+    """The role of a member in a group (its document, or its copied facts)."""
+    if uid == group["owner"]:
+        return "owner"
+    return "admin" if uid in group["admins"] else "member"
+
+
+class Members:
+    """Safe under threads and processes."""
+
+    def __init__(self, client: redis.Redis, lifetime: int) -> None:
+        self._redis = client
+        self._lifetime = lifetime
+
+    def standings(self, wanted: Wanted) -> dict[tuple[str, str], Standing]:
+        """The standing of each (gid, uid), in one round trip if they were asked for of late."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            self.enqueue(pipe, wanted)
+            return self.found(wanted, pipe.execute())
+
+    def enqueue(self, pipe: Pipeline, wanted: Wanted) -> None:
+        """Adds one command for each group to a pipeline."""
+        for gid, uids in wanted.items():
+            pipe.hmget(keys.group(gid), [_GROUP, *uids])
+
+    def found(self, wanted: Wanted, answers: Sequence[Any]) -> dict[tuple[str, str], Standing]:
+        """What the answers to those commands say."""
+        standings: dict[tuple[str, str], Standing] = {}
+        missing: dict[str, list[str]] = {}
+        for (gid, uids), (facts, *people) in zip(wanted.items(), answers, strict=True):
+            unknown = [uid for uid, copy in zip(uids, people, strict=True) if copy is None]
+            if facts is None:
+                missing[gid] = list(uids)
+                continue
+            if unknown:
+                missing[gid] = unknown
+            group = orjson.loads(copies.text(facts))
+            for uid, copy in zip(uids, people, strict=True):
+                if copy is not None:
+                    standings[gid, uid] = _standing(uid, group, copies.text(copy))
+        return standings | self._read(missing)
+
+    def _read(self, missing: Wanted) -> dict[tuple[str, str], Standing]:
+        """From the record; what is found is copied."""
+        standings = {(gid, uid): NOBODY for gid, uids in missing.items() for uid in uids}
+        if not missing:
+            return standings
+        ids = [f"{gid} {uid}" for gid, uids in missing.items() for uid in uids]
+        # Members first: a copy of the group may be newer than one of a person, never older.
+        people = list(database()[MEMBERS].find({"_id": {"$in": ids}}))
+        groups = {
+            each["_id"]: each for each in database()[GROUPS].find({"_id": {"$in": list(missing)}})
+        }
+        with self._redis.pipeline(transaction=False) as pipe:
+            for gid, group in groups.items():
+                text = group_copy(group)
+                copies.put_field(pipe, keys.group(gid), _GROUP, group["rev"], text, self._lifetime)
+            for each in people:
+                gid, uid, text = each["gid"], each["uid"], member_copy(each)
+                copies.put_field(pipe, keys.group(gid), uid, each["rev"], text, self._lifetime)
+                facts = orjson.loads(group_copy(groups[gid]))
+                standings[gid, uid] = _standing(uid, facts, text)
+            execute(pipe)
+        return standings
+
+
+def _standing(uid: str, group: dict[str, Any], member: str) -> Standing:
+    state, first, last, muted = member.split(":")
+    sees_from = 1 if group["all"] else int(first)
+    if state != "member":
+        return Standing(None, sees_from, int(last))
+    if group["dismissed"]:
+        return Standing(None, sees_from, None)
+    role = role_of(group, uid)
+    everyone = group["muted"] if role == "member" else 0
+    return Standing(role, sees_from, None, max(int(muted), everyone), group["receipts"])
+
+
+def groups_of(uids: Iterable[str]) -> dict[str, set[str]]:
+    """The groups (gids) of which each person is a member. One query."""
+    found: dict[str, set[str]] = {uid: set() for uid in uids}
+    query = {"uid": {"$in": list(found)}, "state": "member"}
+    for each in database()[MEMBERS].find(query, {"_id": False, "gid": True, "uid": True}):
+        found[each["uid"]].add(each["gid"])
+    return found
+
+
+def busy(uids: Iterable[str], limit: int) -> set[str]:
+    """Those who are in `limit` groups or more. One query."""
+    counted = database()[MEMBERS].aggregate(
+        [
+            {"$match": {"uid": {"$in": list(uids)}, "state": "member"}},
+            {"$group": {"_id": "$uid", "count": {"$sum": 1}}},
+        ]
+    )
+    return {each["_id"] for each in counted if each["count"] >= limit}
+
+
+def members_of(gid: str, limit: int) -> list[str]:
+    """The uids of a group's members, at most `limit`."""
+    return [each["uid"] for each in roster(gid, "", limit)]
+
+
+def roster(gid: str, after: str, limit: int) -> list[Document]:
+    """The members of a group by uid, at most `limit` of those behind the uid `after`."""
+    query = {"_id": {"$gt": f"{gid} {after}", "$lt": f"{gid} ~"}, "state": "member"}
+    return list(database()[MEMBERS].find(query).sort("_id", 1).limit(limit))
+
+
+@cache
+def members() -> Members:
+    """This process's members, on the stores of its settings."""
+    return Members(redis_client(), settings().copy_ttl)
