@@ -29,7 +29,7 @@ from shared.changes import Changes, Plan
 from shared.collections import COMMANDS, GROUPS, MEMBERS, Document
 from shared.commands import Commands
 from shared.conversation import group, inbox
-from shared.entry import Draft
+from shared.entry import Draft, Entry
 from shared.errors import CallError
 from shared.log import log
 from shared.members import group_copy, member_copy
@@ -106,14 +106,14 @@ class Groups:
         joins = [uid for step in intent["steps"] for uid in step["joins"]]
         self._record(document, leaves, {})
         self._publish_left(document, leaves)
-        seqs = self._append(gid, intent)
-        firsts = {uid: seqs[at] for at, step in enumerate(intent["steps"]) for uid in step["joins"]}
-        lasts = {uid: seqs[at] for at, step in enumerate(intent["steps"]) for uid in step["leaves"]}
-        conv = group(gid)
-        states().joined([(uid, conv, seq) for uid, seq in firsts.items()], document["rev"])
-        states().left([(uid, conv, seq) for uid, seq in lasts.items()], document["rev"])
-        bounds = {uid: {"first": seq} for uid, seq in firsts.items()}
-        bounds |= {uid: {"last": seq} for uid, seq in lasts.items()}
+        bounds: dict[str, dict[str, int]] = {}
+        for step, entry in zip(intent["steps"], self._append(gid, intent), strict=True):
+            since = {"first": entry.seq, "joined_at": entry.ts}
+            bounds |= {uid: since for uid in step["joins"]}
+            bounds |= {uid: {"last": entry.seq} for uid in step["leaves"]}
+        conv, rev = group(gid), document["rev"]
+        states().joined([(uid, conv, bounds[uid]["first"]) for uid in joins], rev)
+        states().left([(uid, conv, bounds[uid]["last"]) for uid in leaves], rev)
         self._record(document, intent["members"], bounds)
         self._publish_joined(document, joins)
 
@@ -143,8 +143,8 @@ class Groups:
                 copies.put_field(pipe, keys.group(gid), uid, member["rev"], text, self._lifetime)
             execute(pipe)
 
-    def _append(self, gid: str, intent: Document) -> list[int]:
-        """The number of each step's entry. Raises the first refusal."""
+    def _append(self, gid: str, intent: Document) -> list[Entry]:
+        """The entry of each step. Raises the first refusal."""
         drafts = [
             Draft(
                 conv=group(gid),
@@ -169,15 +169,12 @@ class Groups:
             )
             for each in intent["inboxes"]
         ]
-        outcomes = log().append(drafts)
-        for outcome in outcomes:
+        entries = []
+        for outcome in log().append(drafts):
             if isinstance(outcome, CallError):
                 raise outcome
-        return [
-            outcome.seq
-            for outcome in outcomes[: len(intent["steps"])]
-            if not isinstance(outcome, CallError)
-        ]
+            entries.append(outcome)
+        return entries[: len(intent["steps"])]
 
     def _publish_left(self, document: Document, uids: Sequence[str]) -> None:
         gid, rev = document["_id"], document["rev"]

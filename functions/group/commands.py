@@ -52,7 +52,7 @@ def created(call: Call[Create], gid: str) -> dict[str, Any]:
 
 def create(scene: Scene, call: Call[Create]) -> dict[str, Any]:
     """Makes a group of these people, who are asked first where it wants their consent."""
-    group, at = scene.group, now()
+    group = scene.group
     others = [uid for uid in dict.fromkeys(call.params.members) if uid != call.uid]
     wanted = _addable(call, others)
     asks = group["settings"]["consent"]
@@ -61,10 +61,10 @@ def create(scene: Scene, call: Call[Create]) -> dict[str, Any]:
         raise CallError(Reason.CONFLICT, "a group has not so many members")
     scene.require_time(call.uid)
     entering = [uid for uid in entering if uid not in scene.busy]
-    told = {"name": group["name"], "settings": group["settings"]}
-    scene.enter(call, "created", entering, at, **told)
+    told = {name: group[name] for name in ("name", "settings", "created_at")}
+    scene.enter(call, "created", entering, **told)
     if asks:
-        _ask(scene, call, wanted, at)
+        _ask(scene, call, wanted)
     return {"gid": group["gid"], "conv": f"g:{group['gid']}"}
 
 
@@ -91,7 +91,7 @@ def invite(scene: Scene, call: Call[CommandOnPeople]) -> dict[str, Any]:
     addable = set(_addable(call, [uid for uid in uids if not scene.present(uid)]))
     entering: list[str] = []
     asked: list[str] = []
-    results, at = [], now()
+    results = []
     room = settings().group_members_limit - scene.group["size"]
     for uid in uids:
         state = scene.state(uid)
@@ -109,10 +109,10 @@ def invite(scene: Scene, call: Call[CommandOnPeople]) -> dict[str, Any]:
             results.append({"uid": uid, "state": "full"})
     requested = [uid for uid in entering if scene.state(uid) == "requested"]
     if entering:
-        scene.enter(call, "joined", entering, at)
+        scene.enter(call, "joined", entering)
     for uid in requested:
         _settle_request(scene, call, uid, "approved")
-    _ask(scene, call, [uid for uid in asked if scene.state(uid) != "invited"], at)
+    _ask(scene, call, [uid for uid in asked if scene.state(uid) != "invited"])
     return {"results": results}
 
 
@@ -138,7 +138,7 @@ def unblock(scene: Scene, call: Call[CommandOnPeople]) -> dict[str, Any]:
 
 def join(scene: Scene, call: Call[Command]) -> dict[str, Any]:
     """Becomes a member, or asks to be one."""
-    uid, at = call.uid, now()
+    uid = call.uid
     policy, state = scene.group["settings"]["join"], scene.state(uid)
     if state == "member":
         raise CallError(Reason.ALREADY_MEMBER)
@@ -147,12 +147,12 @@ def join(scene: Scene, call: Call[Command]) -> dict[str, Any]:
     if state == "invited" or policy == "open":
         scene.require_room()
         scene.require_time(uid)
-        scene.enter(call, "joined", [uid], at)
+        scene.enter(call, "joined", [uid])
         return {"state": "member"}
     if policy == "invite":
         raise CallError(Reason.NOT_FOUND)
     if state != "requested":
-        scene.set(uid, state="requested", ts=at)
+        scene.set(uid, state="requested", ts=now())
         scene.tell_privately(call, [uid, *scene.admins], "requested", uid=uid)
     return {"state": "pending"}
 
@@ -179,7 +179,7 @@ def accept(scene: Scene, call: Call[Command]) -> dict[str, Any]:
         raise CallError(Reason.NOT_FOUND)
     scene.require_room()
     scene.require_time(call.uid)
-    scene.enter(call, "joined", [call.uid], now())
+    scene.enter(call, "joined", [call.uid])
     scene.tell_privately(call, [call.uid], "accepted")
     return {"state": "member"}
 
@@ -199,7 +199,7 @@ def approve(scene: Scene, call: Call[CommandOnPerson]) -> dict[str, Any]:
     uid = _requester(scene, call, "group.approve")
     scene.require_room()
     scene.require_time(uid)
-    scene.enter(call, "joined", [uid], now())
+    scene.enter(call, "joined", [uid])
     _settle_request(scene, call, uid, "approved")
     return {"state": "member"}
 
@@ -288,9 +288,9 @@ def _addable(call: Call[Any], uids: list[str]) -> list[str]:
     return [uid for uid in uids if uid not in nobody]
 
 
-def _ask(scene: Scene, call: Call[Any], uids: list[str], at: int) -> None:
+def _ask(scene: Scene, call: Call[Any], uids: list[str]) -> None:
     for uid in uids:
-        scene.set(uid, state="invited", by=call.uid, ts=at)
+        scene.set(uid, state="invited", by=call.uid, ts=now())
     scene.tell_privately(call, uids, "invited")
 
 

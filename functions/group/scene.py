@@ -82,11 +82,11 @@ class Scene:
         self.members[uid] = self.members.get(uid, {}) | fields
         self._changed[uid] = self._changed.get(uid, {}) | fields
 
-    def enter(self, call: Call[Any], event: str, uids: list[str], now: int, **body: Any) -> None:
+    def enter(self, call: Call[Any], event: str, uids: list[str], **body: Any) -> None:
         """These people become members."""
         self._move(uids)
         for uid in uids:
-            self.set(uid, state=PRESENT, joined_at=now, muted_until=0, by=call.uid, ts=now)
+            self.set(uid, state=PRESENT, muted_until=0, nickname=None, last=None)
         self.group["size"] += len(uids)
         for start in range(0, len(uids), _UIDS):
             part = uids[start : start + _UIDS]
