@@ -109,7 +109,7 @@ class Groups:
         bounds: dict[str, dict[str, int]] = {}
         for step, entry in zip(intent["steps"], self._append(gid, intent), strict=True):
             since = {"first": entry.seq, "joined_at": entry.ts}
-            bounds |= {uid: since for uid in step["joins"]}
+            bounds |= dict.fromkeys(step["joins"], since)
             bounds |= {uid: {"last": entry.seq} for uid in step["leaves"]}
         conv, rev = group(gid), document["rev"]
         states().joined([(uid, conv, bounds[uid]["first"]) for uid in joins], rev)
