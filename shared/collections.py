@@ -49,6 +49,7 @@ INDEXES: dict[str, list[IndexModel]] = {
     ],
     MEMBERS: [
         IndexModel([("uid", ASCENDING), ("state", ASCENDING)], name="uid_state"),
+        IndexModel([("gid", ASCENDING), ("uid", ASCENDING)], name="gid_uid"),
         IndexModel(
             [("gid", ASCENDING), ("waits", ASCENDING)],
             partialFilterExpression={"waits": {"$exists": True}},

@@ -17,6 +17,7 @@ from pymongo.errors import DuplicateKeyError
 
 from shared.collections import Document
 from shared.errors import CallError, Reason
+from shared.finds import find
 
 
 class Commands:
@@ -55,9 +56,7 @@ class Commands:
 
     def results(self, keys: Sequence[str]) -> dict[str, Any]:
         """The first results of those commands that are done."""
-        if not keys:
-            return {}
-        found = self._commands.find({"_id": {"$in": list(keys)}, "result": {"$exists": True}})
+        found = find(self._commands, keys, result={"$exists": True})
         return {each["_id"]: orjson.loads(each["result"]) for each in found}
 
     def keep_first(self, results: Mapping[str, bytes]) -> None:

@@ -31,13 +31,14 @@ from shared.commands import Commands
 from shared.conversation import group, inbox
 from shared.entry import Draft, Entry
 from shared.errors import CallError
+from shared.finds import find
 from shared.log import log
-from shared.members import group_copy, member_copy
+from shared.members import GROUP_FIELD, group_copy, member_copy
 from shared.scripts import execute
 from shared.settings import settings
 from shared.states import states
 from shared.stores import database, redis_client
-from shared.writes import ignoring_duplicates
+from shared.writes import ignoring_duplicates, insert_or_update
 
 PRESENT = "member"  # the state of who belongs to a group now
 
@@ -79,12 +80,12 @@ class Groups:
 
     def many(self, gids: Iterable[str]) -> list[Document]:
         """Those that are there and not dismissed."""
-        return list(self._groups.find({"_id": {"$in": list(gids)}, "dismissed": False}))
+        return list(find(self._groups, gids, dismissed=False))
 
     def members(self, gid: str, uids: Iterable[str]) -> dict[str, Document]:
         """What is known of these people in the group, whatever their state."""
-        wanted = [f"{gid} {uid}" for uid in dict.fromkeys(uids)]
-        return {each["uid"]: each for each in self._members.find({"_id": {"$in": wanted}})}
+        wanted = (f"{gid} {uid}" for uid in uids)
+        return {each["uid"]: each for each in find(self._members, wanted)}
 
     def requests(self, gid: str, limit: int) -> list[Document]:
         """People who asked to join and wait."""
@@ -121,26 +122,35 @@ class Groups:
         self, document: Document, uids: Iterable[str], bounds: dict[str, dict[str, int]]
     ) -> None:
         """Writes what is to be known of these people, then the copies of them and of the group."""
-        gid, rev, uids = document["_id"], document["rev"], list(uids)
-        writes = []
+        gid, rev = document["_id"], document["rev"]
+        new: list[Document] = []
+        updates: dict[str, UpdateOne] = {}
         for uid in uids:
             fields = document["intent"]["members"][uid] | bounds.get(uid, {})
+            key, is_joining = f"{gid} {uid}", "first" in bounds.get(uid, {})
             kept = {name: value for name, value in fields.items() if value is not None}
-            gone = {name: "" for name, value in fields.items() if value is None}
-            change: Document = {"$set": kept | {"gid": gid, "uid": uid, "rev": rev}}
-            if gone:
+            kept |= {"gid": gid, "uid": uid, "rev": rev}
+            change: Document = {"$set": kept}
+            if len(kept) < len(fields) + 3:
+                gone = {name: "" for name, value in fields.items() if value is None}
                 change["$unset"] = gone
-            writes.append(
-                UpdateOne({"_id": f"{gid} {uid}", "rev": {"$not": {"$gt": rev}}}, change, True)
-            )
-        ignoring_duplicates(self._members, writes)
-        known = self.members(gid, uids) if uids else {}
+            updates[uid] = UpdateOne({"_id": key, "rev": {"$not": {"$gt": rev}}}, change, True)
+            if is_joining:
+                new.append({"_id": key} | kept)
+        joining = [each["uid"] for each in new]
+        insert_or_update(self._members, new, [updates[uid] for uid in joining])
+        others = [update for uid, update in updates.items() if uid not in set(joining)]
+        ignoring_duplicates(self._members, others)
+        self._copy(document, list(updates))
+
+    def _copy(self, document: Document, uids: Sequence[str]) -> None:
+        gid, rev = document["_id"], document["rev"]
         with self._redis.pipeline(transaction=False) as pipe:
-            text = group_copy(document)
-            copies.put_field(pipe, keys.group(gid), "*", rev, text, self._lifetime)
-            for uid, member in known.items():
+            for uid, member in self.members(gid, uids).items():
                 text = member_copy(member)
                 copies.put_field(pipe, keys.group(gid), uid, member["rev"], text, self._lifetime)
+            text = group_copy(document)
+            copies.put_field(pipe, keys.group(gid), GROUP_FIELD, rev, text, self._lifetime)
             execute(pipe)
 
     def _append(self, gid: str, intent: Document) -> list[Entry]:

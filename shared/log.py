@@ -13,10 +13,8 @@ pipeline for numbers, one insert, one publish, however many callers they serve. 
 process are announced in the order of their numbers.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from functools import cache
-from threading import Condition
 
 import redis
 import structlog
@@ -26,6 +24,7 @@ from pymongo.errors import PyMongoError
 from shared.announcer import Announcer
 from shared.bus import Bus, bus
 from shared.collections import MESSAGES, Document
+from shared.combining import Combiner
 from shared.commit import Commit, Outcome
 from shared.content import Keyring, keyring
 from shared.entry import Draft
@@ -37,16 +36,6 @@ from shared.stores import database, redis_client
 from shared.tails import Tails
 
 logger = structlog.get_logger(__name__)
-
-
-class _Job:
-    """One caller's drafts, and what became of them."""
-
-    __slots__ = ("drafts", "outcomes")
-
-    def __init__(self, drafts: Sequence[Draft]) -> None:
-        self.drafts = drafts
-        self.outcomes: list[Outcome] | None = None
 
 
 class Log:
@@ -65,54 +54,17 @@ class Log:
         self.tails = Tails(client, content, self.storage.newest, config.soft_state_ttl)
         self.announcer = Announcer(client, bus, self.tails)
         self._sequencer = Sequencer(client, self.storage.highest, config.soft_state_ttl)
-        self._commit_limit = config.commit_limit
         self._attempts = config.append_attempts
         self._timeout = config.append_timeout
-        self._turn = Condition()
-        self._busy = False
-        self._waiting: deque[_Job] = deque()
+        self._commits: Combiner[Draft, Outcome] = Combiner(self._commit, config.commit_limit)
 
     def append(self, drafts: Sequence[Draft]) -> list[Outcome]:
         """Appends each draft to its conversation, and returns what became of it, in order: its
         entry (the first one, not `fresh`, where it is a repetition) or a `CallError`, after which
         it may or may not be stored and is safe to repeat."""
-        if not drafts:
-            return []
-        job = _Job(drafts)
-        with self._turn:
-            self._waiting.append(job)
-        while True:
-            with self._turn:
-                while job.outcomes is None and self._busy:
-                    self._turn.wait()
-                if job.outcomes is not None:
-                    return job.outcomes
-                self._busy = True
-                jobs = self._next_jobs()
-            try:
-                self._commit(jobs)
-            finally:
-                with self._turn:
-                    self._busy = False
-                    self._turn.notify_all()
+        return self._commits.run(drafts) if drafts else []
 
-    def _next_jobs(self) -> list[_Job]:
-        jobs = [self._waiting.popleft()]
-        room = self._commit_limit - len(jobs[0].drafts)
-        while self._waiting and len(self._waiting[0].drafts) <= room:
-            jobs.append(self._waiting.popleft())
-            room -= len(jobs[-1].drafts)
-        return jobs
-
-    def _commit(self, jobs: Sequence[_Job]) -> None:
-        drafts = [draft for job in jobs for draft in job.drafts]
-        outcomes = self._outcomes(drafts)
-        start = 0
-        for job in jobs:
-            job.outcomes = outcomes[start : start + len(job.drafts)]
-            start += len(job.drafts)
-
-    def _outcomes(self, drafts: Sequence[Draft]) -> list[Outcome]:
+    def _commit(self, drafts: Sequence[Draft]) -> list[Outcome]:
         commit = Commit(drafts, self.storage, self._sequencer, self.content)
         try:
             commit.store(self._attempts, self._timeout)

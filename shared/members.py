@@ -15,12 +15,13 @@ from redis.client import Pipeline
 
 from shared import copies, keys
 from shared.collections import GROUPS, MEMBERS, Document
+from shared.finds import find, portions
 from shared.scripts import execute
 from shared.settings import settings
 from shared.stores import database, redis_client
 
 RANK = {"member": 1, "admin": 2, "owner": 3}
-_GROUP = "*"  # the field of the group as a whole
+GROUP_FIELD = "*"  # the field of the group as a whole
 
 
 class Standing(NamedTuple):
@@ -85,7 +86,7 @@ class Members:
     def enqueue(self, pipe: Pipeline, wanted: Wanted) -> None:
         """Adds one command for each group to a pipeline."""
         for gid, uids in wanted.items():
-            pipe.hmget(keys.group(gid), [_GROUP, *uids])
+            pipe.hmget(keys.group(gid), [GROUP_FIELD, *uids])
 
     def found(self, wanted: Wanted, answers: Sequence[Any]) -> dict[tuple[str, str], Standing]:
         """What the answers to those commands say."""
@@ -111,14 +112,14 @@ class Members:
             return standings
         ids = [f"{gid} {uid}" for gid, uids in missing.items() for uid in uids]
         # Members first: a copy of the group may be newer than one of a person, never older.
-        people = list(database()[MEMBERS].find({"_id": {"$in": ids}}))
-        groups = {
-            each["_id"]: each for each in database()[GROUPS].find({"_id": {"$in": list(missing)}})
-        }
+        people = list(find(database()[MEMBERS], ids))
+        groups = {each["_id"]: each for each in find(database()[GROUPS], missing)}
         with self._redis.pipeline(transaction=False) as pipe:
             for gid, group in groups.items():
                 text = group_copy(group)
-                copies.put_field(pipe, keys.group(gid), _GROUP, group["rev"], text, self._lifetime)
+                copies.put_field(
+                    pipe, keys.group(gid), GROUP_FIELD, group["rev"], text, self._lifetime
+                )
             for each in people:
                 gid, uid, text = each["gid"], each["uid"], member_copy(each)
                 copies.put_field(pipe, keys.group(gid), uid, each["rev"], text, self._lifetime)
@@ -141,23 +142,26 @@ def _standing(uid: str, group: dict[str, Any], member: str) -> Standing:
 
 
 def groups_of(uids: Iterable[str]) -> dict[str, set[str]]:
-    """The groups (gids) of which each person is a member. One query."""
+    """The groups (gids) of which each person is a member."""
     found: dict[str, set[str]] = {uid: set() for uid in uids}
-    query = {"uid": {"$in": list(found)}, "state": "member"}
-    for each in database()[MEMBERS].find(query, {"_id": False, "gid": True, "uid": True}):
+    fields = {"_id": False, "gid": True, "uid": True}
+    for each in find(database()[MEMBERS], found, by="uid", fields=fields, state="member"):
         found[each["uid"]].add(each["gid"])
     return found
 
 
 def busy(uids: Iterable[str], limit: int) -> set[str]:
-    """Those who are in `limit` groups or more. One query."""
-    counted = database()[MEMBERS].aggregate(
-        [
-            {"$match": {"uid": {"$in": list(uids)}, "state": "member"}},
-            {"$group": {"_id": "$uid", "count": {"$sum": 1}}},
-        ]
-    )
-    return {each["_id"] for each in counted if each["count"] >= limit}
+    """Those who are in `limit` groups or more."""
+    crowded = set()
+    for portion in portions(uids):
+        counted = database()[MEMBERS].aggregate(
+            [
+                {"$match": {"uid": {"$in": portion}, "state": "member"}},
+                {"$group": {"_id": "$uid", "count": {"$sum": 1}}},
+            ]
+        )
+        crowded |= {each["_id"] for each in counted if each["count"] >= limit}
+    return crowded
 
 
 def members_of(gid: str, limit: int) -> list[str]:
@@ -167,8 +171,8 @@ def members_of(gid: str, limit: int) -> list[str]:
 
 def roster(gid: str, after: str, limit: int) -> list[Document]:
     """The members of a group by uid, at most `limit` of those behind the uid `after`."""
-    query = {"_id": {"$gt": f"{gid} {after}", "$lt": f"{gid} ~"}, "state": "member"}
-    return list(database()[MEMBERS].find(query).sort("_id", 1).limit(limit))
+    query = {"gid": gid, "uid": {"$gt": after}, "state": "member"}
+    return list(database()[MEMBERS].find(query).sort("uid", 1).limit(limit))
 
 
 @cache

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from shared.collections import USERS
+from shared.finds import find
 from shared.recent import Recent
 from shared.stores import database
 
@@ -14,6 +15,6 @@ def strangers(uids: Iterable[str]) -> set[str]:
     unknown = _known.unknown(uids)
     if not unknown:
         return set()
-    found = {each["_id"] for each in database()[USERS].find({"_id": {"$in": unknown}}, {"_id": 1})}
+    found = {each["_id"] for each in find(database()[USERS], unknown, fields={"_id": True})}
     _known.add(found)
     return set(unknown) - found

@@ -21,11 +21,12 @@ from pymongo.collection import Collection
 from shared import keys
 from shared.collections import CONVERSATIONS, Document
 from shared.conversation import Conversation
+from shared.finds import find
 from shared.recent import Recent
 from shared.scripts import Script, execute
 from shared.settings import settings
 from shared.stores import database, redis_client
-from shared.writes import ignoring_duplicates
+from shared.writes import ignoring_duplicates, insert_or_update
 
 # Keeps `NUMBER:CHANGED:TEXT` in a hash, unless it has a number as high.
 _PUT = Script("""
@@ -133,30 +134,29 @@ class States:
     def joined(self, places: Sequence[tuple[str, str, int]], rev: int) -> None:
         """(uid, conversation, seq): lists groups for who joined with these entries. Nothing
         changes where a later revision of the group was written."""
-        self._bound(
-            [
-                (uid, conv, {"$max": {"read_seq": seq - 1}, "$unset": {"until": ""}})
-                for uid, conv, seq in places
-            ],
-            rev,
-        )
+        documents = [
+            {"_id": f"{uid} {conv}", "read_seq": seq - 1, "rev": 0, **_of_group(uid, conv, rev)}
+            for uid, conv, seq in places
+        ]
+        updates = [
+            _guarded(uid, conv, rev, {"$max": {"read_seq": seq - 1}, "$unset": {"until": ""}})
+            for uid, conv, seq in places
+        ]
+        insert_or_update(self._conversations, documents, updates)
+        self._renew(places)
 
     def left(self, places: Sequence[tuple[str, str, int]], rev: int) -> None:
         """The same for who left: they see the group up to these entries."""
-        self._bound([(uid, conv, {"$set": {"until": seq}}) for uid, conv, seq in places], rev)
+        updates = [_guarded(uid, conv, rev, {}, until=seq) for uid, conv, seq in places]
+        ignoring_duplicates(self._conversations, updates)
+        self._renew(places)
 
-    def _bound(self, changes: Sequence[tuple[str, str, Document]], rev: int) -> None:
-        if not changes:
+    def _renew(self, places: Sequence[tuple[str, str, int]]) -> None:
+        """The copies, from what is stored."""
+        if not places:
             return
-        writes = []
-        for uid, conv, change in changes:
-            fields = change.get("$set", {}) | {"uid": uid, "conv": conv, "group_rev": rev}
-            place = {"_id": f"{uid} {conv}", "group_rev": {"$not": {"$gt": rev}}}
-            writes.append(UpdateOne(place, change | {"$set": fields, "$inc": {"rev": 1}}, True))
-        ignoring_duplicates(self._conversations, writes)
-        ids = [f"{uid} {conv}" for uid, conv, _ in changes]
         with self._redis.pipeline(transaction=False) as pipe:
-            for document in self._conversations.find({"_id": {"$in": ids}}):
+            for document in find(self._conversations, (f"{uid} {conv}" for uid, conv, _ in places)):
                 self._copy(pipe, document)
             execute(pipe)
 
@@ -203,6 +203,17 @@ def _parsed(text: bytes, read: bytes | None) -> State:
     pinned, muted, hidden_at, until = flags
     seq, read_at = map(int, read.split(b":")[:2]) if read is not None else (0, 0)
     return State(seq, pinned == 1, muted == 1, hidden_at, until, max(changed, read_at))
+
+
+def _of_group(uid: str, conv: str, rev: int) -> Document:
+    return {"uid": uid, "conv": conv, "group_rev": rev}
+
+
+def _guarded(uid: str, conv: str, rev: int, change: Document, **fields: Any) -> UpdateOne:
+    """A change of a state, unless one of a later revision of the group was made."""
+    place = {"_id": f"{uid} {conv}", "group_rev": {"$not": {"$gt": rev}}}
+    changed = change | {"$set": _of_group(uid, conv, rev) | fields, "$inc": {"rev": 1}}
+    return UpdateOne(place, changed, upsert=True)
 
 
 @cache

@@ -11,6 +11,7 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
 from shared.collections import Document
+from shared.finds import find
 from shared.writes import DUPLICATE_KEY
 
 
@@ -35,7 +36,7 @@ class Storage:
 
     def by_key(self, keys: Sequence[str]) -> dict[str, Document]:
         """The documents of these `_id`s that are stored."""
-        return {found["_id"]: found for found in self._messages.find({"_id": {"$in": list(keys)}})}
+        return {found["_id"]: found for found in find(self._messages, keys)}
 
     def edit(self, conv: str, seq: int, by: int, ts: int, content: Callable[[str], bytes]) -> None:
         """Gives an entry the body of the edit entry numbered `by`. The highest number wins, in

@@ -1,4 +1,4 @@
-"""Guarded writes: many upserts in one call, of which some may have been overtaken."""
+"""Guarded writes: many documents in one call, of which some may have been overtaken."""
 
 from collections.abc import Sequence
 
@@ -14,14 +14,30 @@ DUPLICATE_KEY = 11000
 def ignoring_duplicates(collection: Collection[Document], writes: Sequence[UpdateOne]) -> None:
     """Upserts by `_id` and a condition on the revision. Where the condition fails the upsert would
     insert the `_id` again and is refused: a later revision is there, and stands."""
-    if not writes:
+    if writes:
+        try:
+            collection.bulk_write(list(writes), ordered=False)
+        except BulkWriteError as failure:
+            _duplicates(failure)
+
+
+def insert_or_update(
+    collection: Collection[Document], documents: Sequence[Document], updates: Sequence[UpdateOne]
+) -> None:
+    """Inserts the documents; where one of that `_id` is there, makes the update in the same place
+    instead. Much faster than upserts where most are new."""
+    if not documents:
         return
     try:
-        collection.bulk_write(list(writes), ordered=False)
+        collection.insert_many(documents, ordered=False)
     except BulkWriteError as failure:
-        details = failure.details
-        errors = details.get("writeErrors", [])
-        if details.get("writeConcernErrors") or any(
-            each["code"] != DUPLICATE_KEY for each in errors
-        ):
-            raise
+        ignoring_duplicates(collection, [updates[index] for index in _duplicates(failure)])
+
+
+def _duplicates(failure: BulkWriteError) -> list[int]:
+    """The indexes of what was there already. Raises the failure where it is another one."""
+    details = failure.details
+    errors = details.get("writeErrors", [])
+    if details.get("writeConcernErrors") or any(each["code"] != DUPLICATE_KEY for each in errors):
+        raise failure
+    return [int(each["index"]) for each in errors]

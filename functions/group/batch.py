@@ -1,11 +1,14 @@
-"""Running a batch of commands: those on the same group share a scene and its one write."""
+"""Running commands: those on the same group at the same time share a scene and its one write."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from shared.call import Call
 from shared.changes import Change
 from shared.collections import Document
+from shared.combining import Combiner
 from shared.commands import command_key
 from shared.errors import CallError, Reason
 from shared.groups import groups
@@ -14,9 +17,40 @@ from shared.settings import settings
 
 from .scene import NextScene, Scene
 
+_SHARES = 64  # groups of the same share wait for each other
+_SCENE = 500  # commands in one scene
+
 GroupCall = Call[Any]
 Act = Callable[[Scene, GroupCall], Any]
 Make = Callable[[GroupCall, str], Document]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A command on its way. `enters` is whether people may become members by it; `make` gives the
+    document of a group that is not there."""
+
+    gid: str
+    call: GroupCall
+    act: Act
+    enters: bool
+    make: Make | None
+
+    @property
+    def key(self) -> str:
+        return command_key(self.call.uid, self.call.method, self.call.cid or "")
+
+    def people(self) -> list[str]:
+        """Whom the command may be about."""
+        params = self.call.params
+        several = getattr(params, "uids", None) or getattr(params, "members", None) or []
+        one = getattr(params, "uid", None)
+        return [self.call.uid, *several, *([one] if one is not None else [])]
+
+    def absent(self) -> CallError:
+        """What is said of a group that is not there: the same as to strangers of one that is."""
+        for_strangers = self.call.method in ("group.join", "group.accept", "group.decline")
+        return CallError(Reason.NOT_FOUND if for_strangers else Reason.NOT_A_MEMBER)
 
 
 def run(
@@ -27,97 +61,99 @@ def run(
     gid: Callable[[GroupCall], str] = lambda call: str(call.params.gid),
     make: Make | None = None,
 ) -> list[Any]:
-    """The result of each command, or its `CallError`. `enters` is whether people may become
-    members by it; `make` gives the document of a group that is not there."""
+    """The result of each command, or its `CallError`."""
     answers: list[Any] = [None] * len(calls)
-    waiting: dict[str, list[int]] = {}
+    turns: dict[str, dict[int, Turn]] = {}
     for index, call in enumerate(calls):
-        waiting.setdefault(gid(call), []).append(index)
-    for name, indexes in waiting.items():
+        name = gid(call)
+        turns.setdefault(name, {})[index] = Turn(name, call, act, enters, make)
+    for name, own in turns.items():
+        for index, answer in zip(own, _share(name).run(list(own.values())), strict=True):
+            answers[index] = answer
+    return answers
+
+
+def _share(gid: str) -> Combiner[Turn, Any]:
+    return _shares()[hash(gid) % _SHARES]
+
+
+@cache
+def _shares() -> list[Combiner[Turn, Any]]:
+    return [Combiner(_play_all, _SCENE) for _ in range(_SHARES)]
+
+
+def _play_all(turns: Sequence[Turn]) -> list[Any]:
+    """Scene after scene, until all had their turn; those on one group in order."""
+    answers: list[Any] = [None] * len(turns)
+    waiting: dict[str, list[int]] = {}
+    for index, turn in enumerate(turns):
+        waiting.setdefault(turn.gid, []).append(index)
+    for gid, indexes in waiting.items():
         while indexes:
-            scenes = _Scenes(name, [calls[index] for index in indexes], act, enters, make)
-            for index, answer in zip(indexes, scenes.play(), strict=False):
+            played = _Scenes(gid, [turns[index] for index in indexes]).play()
+            for index, answer in zip(indexes, played, strict=False):
                 answers[index] = answer
-            indexes = indexes[scenes.played :]
+            indexes = indexes[len(played) :]
     return answers
 
 
 class _Scenes:
-    """The commands on one group, played in one scene, or as many tries as it takes to write it."""
+    """Commands on one group, played in one scene, or as many tries as it takes to write it."""
 
-    def __init__(
-        self, gid: str, calls: Sequence[GroupCall], act: Act, enters: bool, make: Make | None
-    ) -> None:
+    def __init__(self, gid: str, turns: Sequence[Turn]) -> None:
         self._gid = gid
-        self._calls = calls
-        self._act = act
-        self._enters = enters
-        self._make = make
-        self._keys = [command_key(call.uid, call.method, call.cid or "") for call in calls]
+        self._turns = turns
+        self._keys = [turn.key for turn in turns]
         self._answers: list[Any] = []
         self._kept: dict[str, Any] = {}
 
-    @property
-    def played(self) -> int:
-        """How many of the commands are answered."""
-        return len(self._answers)
-
     def play(self) -> list[Any]:
-        """The answers of the commands that had their turn."""
+        """The answers of the first commands: of those that had their turn, at least one."""
         try:
             groups().change(self._gid, self._keys, self._plan)
             groups().keep(self._kept)
         except CallError as refusal:
-            self._answers = [refusal] * len(self._calls)
+            return [refusal] * len(self._turns)
         return self._answers
 
     def _plan(self, present: Document | None, known: dict[str, Any]) -> Change | None:
         self._answers, self._kept = [], {}
-        document = present
-        if document is None and self._make is not None:
-            document = self._make(self._calls[0], self._gid)
-        scene = None
-        if document is not None and not document["dismissed"]:
-            uids = _concerned(self._calls)
-            full = busy(uids, settings().groups_limit) if self._enters else ()
-            members = groups().members(self._gid, uids)
-            scene = Scene(document, members, full, settings())
-        for key, call in zip(self._keys, self._calls, strict=True):
+        scene = self._scene(present)
+        for key, turn in zip(self._keys, self._turns, strict=True):
             if key in known:
                 self._answers.append(known[key])
             elif scene is None:
-                self._answers.append(_absent(call))
-            elif not self._turn(scene, key, call):
+                self._answers.append(turn.absent())
+            elif not self._play_one(scene, key, turn):
                 break
-        change = scene.change() if scene is not None else None
-        if change is None and scene is not None:
+        if scene is None:
+            return None
+        change = scene.change()
+        if change is None:
             self._kept = scene.results
         return change
 
-    def _turn(self, scene: Scene, key: str, call: GroupCall) -> bool:
+    def _scene(self, present: Document | None) -> Scene | None:
+        """None for a group that is not there."""
+        first = self._turns[0]
+        if present is None and first.make is not None:
+            present = first.make(first.call, self._gid)
+        if present is None or present["dismissed"]:
+            return None
+        people = {uid for turn in self._turns for uid in turn.people()}
+        entering = {uid for turn in self._turns if turn.enters for uid in turn.people()}
+        crowded = busy(entering, settings().groups_limit)
+        return Scene(present, groups().members(self._gid, people), crowded, settings())
+
+    def _play_one(self, scene: Scene, key: str, turn: Turn) -> bool:
         """Whether the command could have its turn in this scene."""
         try:
-            scene.results[key] = result = self._act(scene, call)
-            self._answers.append(result)
+            result = turn.act(scene, turn.call)
         except CallError as refusal:
             self._answers.append(refusal)
         except NextScene:
             return False
+        else:
+            scene.results[key] = result
+            self._answers.append(result)
         return True
-
-
-def _absent(call: GroupCall) -> CallError:
-    """What is said of a group that is not there: the same as to strangers of one that is."""
-    open_to_strangers = call.method in ("group.join", "group.accept", "group.decline")
-    return CallError(Reason.NOT_FOUND if open_to_strangers else Reason.NOT_A_MEMBER)
-
-
-def _concerned(calls: Sequence[GroupCall]) -> list[str]:
-    """The people whom the commands may be about."""
-    uids = [call.uid for call in calls]
-    for call in calls:
-        params = call.params
-        one = getattr(params, "uid", None)
-        uids += [one] if one is not None else []
-        uids += getattr(params, "uids", None) or getattr(params, "members", None) or []
-    return list(dict.fromkeys(uids))

@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 from shared.call import Call
 from shared.collections import USERS, Document
 from shared.errors import CallError, Reason
+from shared.finds import find
 from shared.function import Function
 from shared.params import Cid, Id, Params
 from shared.stores import database
@@ -40,7 +41,7 @@ class Search(Params):
 def get(call: Call[Get]) -> dict[str, Any]:
     """`users`, in the order of `uids`; uids of nobody are left out."""
     wanted = list(dict.fromkeys(call.params.uids))
-    found = {each["_id"]: each for each in database()[USERS].find({"_id": {"$in": wanted}})}
+    found = {each["_id"]: each for each in find(database()[USERS], wanted)}
     return {"users": [_profile(found[uid]) for uid in wanted if uid in found]}
 
 
