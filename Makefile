@@ -6,7 +6,7 @@ UV := .venv/bin/uv
 
 ROUNDS ?= 1
 
-.PHONY: up test faults lint format lock install clean distclean
+.PHONY: up reference test faults lint format lock install clean distclean
 
 up: .venv/installed
 	@exec $(PY) -m local up --connectors $(CONNECTORS)
@@ -22,6 +22,9 @@ lint: .venv/installed
 
 format: .venv/installed
 	.venv/bin/ruff check --fix . && .venv/bin/ruff format .
+
+reference: .venv/installed
+	$(PY) -m local.reference
 
 lock: .venv/installed
 	$(UV) pip compile -q --universal --no-header --upgrade -o requirements.lock pyproject.toml sdk/python/pyproject.toml --extra dev --extra cli

@@ -60,6 +60,7 @@ class Method:
     run: Callable[..., Any]
     params: TypeAdapter[Any]
     many: TypeAdapter[list[Any]]
+    result: Any  # the shape, for the published reference
     public: bool
     batched: bool
 
@@ -74,13 +75,14 @@ class Function:
         self._threads = threads
         telemetry.configure(name, settings().log_level)
 
-    def method(self, name: str, *, public: bool = False) -> Callable[[F], F]:
-        """Registers a method that takes one call. A `public` one may be called unsigned."""
-        return self._register(name, public=public, batched=False)
+    def method(self, name: str, *, result: Any = None, public: bool = False) -> Callable[[F], F]:
+        """Registers a method that takes one call. `result` is the shape of what it returns, for
+        the published reference; a `public` one may be called unsigned."""
+        return self._register(name, result, public=public, batched=False)
 
-    def batch(self, name: str, *, public: bool = False) -> Callable[[F], F]:
+    def batch(self, name: str, *, result: Any = None, public: bool = False) -> Callable[[F], F]:
         """Registers a method that takes a list of calls."""
-        return self._register(name, public=public, batched=True)
+        return self._register(name, result, public=public, batched=True)
 
     def handle(self, event: HttpEvent, context: object) -> Response:
         """Answers one HTTP request: a batch, a single call, or `GET …/metrics`."""
@@ -138,11 +140,11 @@ class Function:
         config = settings()
         return Commands(stores.database()[COMMANDS], config.command_ttl, config.command_lease)
 
-    def _register(self, name: str, *, public: bool, batched: bool) -> Callable[[F], F]:
+    def _register(self, name: str, result: Any, *, public: bool, batched: bool) -> Callable[[F], F]:
         def register(run: F) -> F:
             model: Any = _params_model(run)
             self.methods[name] = Method(
-                name, run, TypeAdapter(model), TypeAdapter(list[model]), public, batched
+                name, run, TypeAdapter(model), TypeAdapter(list[model]), result, public, batched
             )
             return run
 

@@ -1,10 +1,18 @@
-"""A client that knows only the protocol: frames over one WebSocket, nothing repeated or ordered."""
+"""A client that knows only the protocol: frames over one WebSocket, nothing repeated or ordered.
+
+Whatever arrives is held against the published shapes, so that code and reference cannot part.
+"""
 
 import asyncio
+from functools import cache
 from typing import Any, Self
 
 import orjson
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from pydantic import TypeAdapter
+
+from local import reference
+from shared.shapes import NOTIFICATIONS
 
 PASSWORD = "correct horse battery"
 
@@ -31,6 +39,7 @@ class Wire(WSListener):
         self.sid = ""
         self.tokens: dict[str, Any] = {}
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._methods: dict[int, str] = {}
         self._number = 0
         self._news = asyncio.Condition()
         self._transport: WSTransport
@@ -64,6 +73,7 @@ class Wire(WSListener):
         self._number += 1
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._answers[self._number] = answer
+        self._methods[self._number] = method
         request = {"jsonrpc": "2.0", "id": self._number, "method": method, "params": params}
         self.send_text(orjson.dumps(request))
         return answer
@@ -142,6 +152,7 @@ class Wire(WSListener):
         pass
 
     def _receive(self, message: dict[str, Any]) -> None:
+        hold(self._methods.pop(message.get("id") or 0, ""), message)
         if "method" in message:
             self.notifications.append(message)
         elif message["id"] is None:
@@ -154,6 +165,21 @@ class Wire(WSListener):
     async def _tell(self) -> None:
         async with self._news:
             self._news.notify_all()
+
+
+def hold(method: str, message: dict[str, Any]) -> None:
+    """Holds what came against the published shapes. Raises `ValidationError`."""
+    if "method" in message:
+        _shapes()[message["method"]].validate_python(message["params"])
+    elif "result" in message and method in _shapes():
+        _shapes()[method].validate_python(message["result"])
+
+
+@cache
+def _shapes() -> dict[str, TypeAdapter[Any]]:
+    """By method, or by notification."""
+    results = {each.name: each.result for each in reference.methods()}
+    return results | {name: TypeAdapter(shape) for name, shape in NOTIFICATIONS.items()}
 
 
 def result(answer: dict[str, Any]) -> Any:

@@ -9,9 +9,10 @@ themselves for some minutes, are refused everywhere meanwhile, and its sockets c
 import time
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, with_config
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
+from typing_extensions import TypedDict
 
 from shared import keys, tokens
 from shared.bus import Close, bus
@@ -22,6 +23,7 @@ from shared.function import Function
 from shared.ids import new_id
 from shared.params import NoParams, Params
 from shared.settings import settings
+from shared.shapes import EXACT, Empty
 from shared.stores import database, redis_client
 
 from . import passwords
@@ -46,7 +48,17 @@ class Refresh(Params):
     refresh_token: str = Field(max_length=2000)
 
 
-@auth.method("auth.register", public=True)
+@with_config(EXACT)
+class SignedIn(TypedDict):
+    """Tokens of a new sign-in. `expires_in` is the seconds that the access token lives."""
+
+    uid: str
+    access_token: str
+    refresh_token: str
+    expires_in: int
+
+
+@auth.method("auth.register", result=SignedIn, public=True)
 def register(call: Call[Register]) -> dict[str, Any]:
     """Makes an account and signs in. Refuses with `username_taken`."""
     params, uid = call.params, new_id()
@@ -69,7 +81,7 @@ def register(call: Call[Register]) -> dict[str, Any]:
     return _sign_in(uid)
 
 
-@auth.method("auth.login", public=True)
+@auth.method("auth.login", result=SignedIn, public=True)
 def login(call: Call[Login]) -> dict[str, Any]:
     """Signs in. Refuses with `bad_credentials`, whichever of the two is wrong, and with
     `too_many_attempts` after repeated failures."""
@@ -84,7 +96,7 @@ def login(call: Call[Login]) -> dict[str, Any]:
     return _sign_in(user["_id"])
 
 
-@auth.method("auth.refresh", public=True)
+@auth.method("auth.refresh", result=SignedIn, public=True)
 def refresh(call: Call[Refresh]) -> dict[str, Any]:
     """New tokens for the device. Refuses with `unauthenticated` or `token_expired`; a refresh token
     used a second time signs the whole device out."""
@@ -100,7 +112,7 @@ def refresh(call: Call[Refresh]) -> dict[str, Any]:
     return _tokens(token.uid, token.device, device["generation"])
 
 
-@auth.method("auth.logout")
+@auth.method("auth.logout", result=Empty)
 def logout(call: Call[NoParams]) -> dict[str, Any]:
     """Signs the caller's device out: its tokens die and its sockets close with 4001."""
     device = call.caller.device

@@ -14,6 +14,7 @@ from shared.ids import derived_id
 from shared.members import groups_of, roster
 from shared.membership import standing
 from shared.params import NoParams
+from shared.shapes import Channels, Empty
 
 from . import commands, rules, views
 from .batch import GroupCall, run
@@ -30,6 +31,16 @@ from .models import (
     SetRole,
     Update,
 )
+from .results import (
+    Created,
+    Group,
+    Groups,
+    Invitations,
+    PageOfMembers,
+    Requests,
+    Results,
+    State,
+)
 
 group = Function("group")
 
@@ -37,7 +48,7 @@ SEARCH_RESULTS = 20
 REQUESTS = 500  # in one answer
 
 
-@group.batch("group.create")
+@group.batch("group.create", result=Created)
 def create(calls: Sequence[Call[Create]]) -> list[Any]:
     """Makes a group owned by the caller, with these members (invited first, where the settings want
     their consent; who cannot be added is left out). `gid` and `conv`."""
@@ -48,14 +59,14 @@ def create(calls: Sequence[Call[Create]]) -> list[Any]:
     return run(calls, commands.create, enters=True, gid=gid, make=commands.created)
 
 
-@group.batch("group.update")
+@group.batch("group.update", result=Group)
 def update(calls: Sequence[Call[Update]]) -> list[Any]:
     """Changes what is given (an empty avatar or description removes it), and returns the group.
     Refuses with `not_a_member` and `forbidden`; settings are for admins."""
     return run(calls, commands.update)
 
 
-@group.batch("group.invite")
+@group.batch("group.invite", result=Results)
 def invite(calls: Sequence[Call[CommandOnPeople]]) -> list[Any]:
     """`results`, a state for each uid: `member`, `invited` (where consent is wanted), `blocked`,
     `full` (the group, or the person's groups), `not_found`. Refuses with `not_a_member` and
@@ -63,98 +74,98 @@ def invite(calls: Sequence[Call[CommandOnPeople]]) -> list[Any]:
     return run(calls, commands.invite, enters=True)
 
 
-@group.batch("group.remove")
+@group.batch("group.remove", result=Results)
 def remove(calls: Sequence[Call[CommandOnPeople]]) -> list[Any]:
     """`results`, a state for each uid: `removed`, or what it was. Refuses with `not_a_member`, and
     `forbidden` where the caller does not outrank each of them."""
     return run(calls, commands.remove)
 
 
-@group.batch("group.block")
+@group.batch("group.block", result=Results)
 def block(calls: Sequence[Call[CommandOnPeople]]) -> list[Any]:
     """`results` with `blocked` for each uid: removed, and cannot join or be invited. Refuses as
     `group.remove` does."""
     return run(calls, commands.block)
 
 
-@group.batch("group.unblock")
+@group.batch("group.unblock", result=Results)
 def unblock(calls: Sequence[Call[CommandOnPeople]]) -> list[Any]:
     """`results`, the state of each uid. Refuses with `not_a_member` and `forbidden`."""
     return run(calls, commands.unblock)
 
 
-@group.batch("group.join")
+@group.batch("group.join", result=State)
 def join(calls: Sequence[Call[Command]]) -> list[Any]:
     """`state`: `member`, or `pending` where admins decide. Refuses with `not_found` (also where one
     must be invited), `already_member`, `blocked`, and `conflict` where there is no room."""
     return run(calls, commands.join, enters=True)
 
 
-@group.batch("group.leave")
+@group.batch("group.leave", result=State)
 def leave(calls: Sequence[Call[Command]]) -> list[Any]:
     """`state` is `left`; takes back a request to join. Refuses with `not_a_member`, and `conflict`
     for the owner."""
     return run(calls, commands.leave)
 
 
-@group.batch("group.accept")
+@group.batch("group.accept", result=State)
 def accept(calls: Sequence[Call[Command]]) -> list[Any]:
     """Accepts an invitation: `state` is `member`. Refuses with `not_found` without one."""
     return run(calls, commands.accept, enters=True)
 
 
-@group.batch("group.decline")
+@group.batch("group.decline", result=State)
 def decline(calls: Sequence[Call[Command]]) -> list[Any]:
     """Declines an invitation: `state` is `none`. Refuses with `not_found` without one."""
     return run(calls, commands.decline)
 
 
-@group.batch("group.approve")
+@group.batch("group.approve", result=State)
 def approve(calls: Sequence[Call[CommandOnPerson]]) -> list[Any]:
     """Lets in who asked: `state` is `member`. Refuses with `not_a_member`, `forbidden`, `not_found`
     (no such request), `already_member`, `conflict` (no room)."""
     return run(calls, commands.approve, enters=True)
 
 
-@group.batch("group.reject")
+@group.batch("group.reject", result=State)
 def reject(calls: Sequence[Call[CommandOnPerson]]) -> list[Any]:
     """Does not let in who asked: `state` is `none`. Refuses as `group.approve` does."""
     return run(calls, commands.reject)
 
 
-@group.batch("group.set_role")
+@group.batch("group.set_role", result=Empty)
 def set_role(calls: Sequence[Call[SetRole]]) -> list[Any]:
     """Makes a member an admin or an admin a member. Refuses with `not_a_member`, `forbidden`,
     `not_found` (not a member), `conflict` (one's own role, too many admins)."""
     return run(calls, commands.set_role)
 
 
-@group.batch("group.transfer")
+@group.batch("group.transfer", result=Empty)
 def transfer(calls: Sequence[Call[CommandOnPerson]]) -> list[Any]:
     """Makes another member the owner; who was it becomes an admin. Refuses as `group.set_role`."""
     return run(calls, commands.transfer)
 
 
-@group.batch("group.mute")
+@group.batch("group.mute", result=Empty)
 def mute(calls: Sequence[Call[Mute]]) -> list[Any]:
     """Mutes a member, or without `uid` everyone but admins, until a time in ms; 0 lifts it. Refuses
     with `not_a_member`, `forbidden`, `not_found` (not a member)."""
     return run(calls, commands.mute)
 
 
-@group.batch("group.nickname")
+@group.batch("group.nickname", result=Empty)
 def nickname(calls: Sequence[Call[Nickname]]) -> list[Any]:
     """Sets the caller's name in the group; an empty one removes it. Refuses with `not_a_member`."""
     return run(calls, commands.nickname)
 
 
-@group.batch("group.dismiss")
+@group.batch("group.dismiss", result=Empty)
 def dismiss(calls: Sequence[Call[Command]]) -> list[Any]:
     """Ends the group; its members may read on. Refuses with `not_a_member` and `forbidden`."""
     return run(calls, commands.dismiss)
 
 
-@group.method("group.get")
+@group.method("group.get", result=Group)
 def get(call: Call[OfGroup]) -> dict[str, Any]:
     """A group: to its members, to those it invited, and to anyone where it is listed or open to
     join. Refuses all others with `not_a_member`."""
@@ -170,14 +181,14 @@ def get(call: Call[OfGroup]) -> dict[str, Any]:
     return views.group(found, call.uid, member=state == "member")
 
 
-@group.method("group.list")
+@group.method("group.list", result=Groups)
 def list_groups(call: Call[NoParams]) -> dict[str, Any]:
     """`groups` of which the caller is a member."""
     found = groups().many(groups_of([call.uid])[call.uid])
     return {"groups": [views.group(each, call.uid, member=True) for each in found]}
 
 
-@group.method("group.members")
+@group.method("group.members", result=PageOfMembers)
 def list_members(call: Call[ListMembers]) -> dict[str, Any]:
     """`members` by uid, those behind `after`. Refuses with `not_a_member`."""
     params = call.params
@@ -186,7 +197,7 @@ def list_members(call: Call[ListMembers]) -> dict[str, Any]:
     return {"members": [views.member(each, found) for each in page]}
 
 
-@group.method("group.requests")
+@group.method("group.requests", result=Requests)
 def list_requests(call: Call[OfGroup]) -> dict[str, Any]:
     """`requests` to join, at most 500. Refuses with `not_a_member` and `forbidden`."""
     _group_of(call, call.params.gid, "group.requests")
@@ -194,7 +205,7 @@ def list_requests(call: Call[OfGroup]) -> dict[str, Any]:
     return {"requests": [{"uid": each["uid"], "ts": each["ts"]} for each in found]}
 
 
-@group.method("group.invitations")
+@group.method("group.invitations", result=Invitations)
 def list_invitations(call: Call[NoParams]) -> dict[str, Any]:
     """`invitations` that the caller has not answered."""
     invited = {each["gid"]: each for each in groups().invitations(call.uid)}
@@ -211,7 +222,7 @@ def list_invitations(call: Call[NoParams]) -> dict[str, Any]:
     }
 
 
-@group.method("group.search")
+@group.method("group.search", result=Groups)
 def search(call: Call[Search]) -> dict[str, Any]:
     """`groups` that are listed and whose name begins with `q`, at most 20."""
     found = groups().search(call.params.q.casefold(), SEARCH_RESULTS)
@@ -219,7 +230,7 @@ def search(call: Call[Search]) -> dict[str, Any]:
     return {"groups": [views.group(each, call.uid, member=each["_id"] in mine) for each in found]}
 
 
-@group.batch("session.channels")
+@group.batch("session.channels", result=Channels)
 def give_channels(calls: Sequence[Call[NoParams]]) -> list[Any]:
     """The channels of the callers' groups, for sessions that are being opened."""
     found = groups_of(dict.fromkeys(call.uid for call in calls))

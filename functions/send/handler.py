@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, model_validator, with_config
+from typing_extensions import TypedDict
 
 from shared import bodies, conversation, membership, people, policy
 from shared.call import Call
@@ -14,6 +15,7 @@ from shared.function import Function
 from shared.log import log
 from shared.params import Cid, Conv, Id, Params, Seq
 from shared.settings import settings
+from shared.shapes import EXACT
 from shared.states import states
 
 from . import life
@@ -53,7 +55,17 @@ class Send(Params):
         return self
 
 
-@send.batch("message.send")
+@with_config(EXACT)
+class Sent(TypedDict):
+    """The place of a message."""
+
+    conv: str
+    seq: int
+    id: str
+    ts: int
+
+
+@send.batch("message.send", result=Sent)
 def send_messages(calls: Sequence[Call[Send]]) -> list[Any]:
     """Appends the messages. `conv`, `seq`, `id` and `ts` of each; a repeated `cid` in the same
     conversation gives the first ones. Refuses with `not_a_member`, `muted`, `blocked`,
@@ -133,9 +145,9 @@ def _passed_on(call: Call[Send], source: Source) -> tuple[str, dict[str, Any], d
     return found["type"], found["body"], found.get("forwarded", first)
 
 
-send.method("message.edit")(life.edit)
-send.method("message.recall")(life.recall)
-send.method("message.react")(life.react)
+send.method("message.edit", result=life.Appended)(life.edit)
+send.method("message.recall", result=life.Appended)(life.recall)
+send.method("message.react", result=life.Appended)(life.react)
 
 handle = send.handle
 ready = send.ready

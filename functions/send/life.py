@@ -9,7 +9,8 @@ import time
 from typing import Any
 
 import orjson
-from pydantic import Field
+from pydantic import Field, with_config
+from typing_extensions import TypedDict
 
 from shared import bodies, membership, policy
 from shared.call import Call
@@ -18,6 +19,7 @@ from shared.errors import CallError, Reason
 from shared.log import log
 from shared.params import Cid, Conv, Params
 from shared.settings import settings
+from shared.shapes import EXACT
 
 Ref = Field(ge=1, le=2**53)
 
@@ -41,6 +43,14 @@ class React(Params):
     cid: Cid
     emoji: str = Field(min_length=1, max_length=32)
     remove: bool = False
+
+
+@with_config(EXACT)
+class Appended(TypedDict):
+    """The entry that a change of a message became."""
+
+    seq: int
+    ts: int
 
 
 def edit(call: Call[Edit]) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NotRequired
 
-from pydantic import Field, model_validator
+from pydantic import Field, model_validator, with_config
+from typing_extensions import TypedDict
 
 from shared import channels, conversation, keys, membership, policy, rpc
 from shared.bus import Delivery, bus
@@ -19,6 +20,7 @@ from shared.members import Standing
 from shared.membership import require_reader
 from shared.params import Conv, Params, Seq
 from shared.settings import settings
+from shared.shapes import EXACT, ConversationState, Empty, Entry
 from shared.states import State, states
 from shared.stores import redis_client
 from shared.tails import Tail
@@ -62,7 +64,35 @@ class Typing(Params):
     conv: Conv
 
 
-@sync.method("message.history")
+@with_config(EXACT)
+class PageOfEntries(TypedDict):
+    entries: list[Entry]
+    last_seq: int
+    more: bool
+
+
+@with_config(EXACT)
+class Listed(TypedDict):
+    """A conversation in a person's list. `changed_at` is ms; who left a group gets no `last_entry`
+    of it."""
+
+    conv: str
+    last_seq: int
+    last_entry: NotRequired[Entry]
+    read_seq: int
+    unread: int
+    pinned: bool
+    muted: bool
+    changed_at: int
+
+
+@with_config(EXACT)
+class Conversations(TypedDict):
+    conversations: list[Listed]
+    now: int
+
+
+@sync.method("message.history", result=PageOfEntries)
 def read_history(call: Call[ReadHistory]) -> dict[str, Any]:
     """`entries`, ascending and without a hole: those that follow `after`, those that precede
     `before`, or the last ones; `last_seq` of the conversation; `more`, whether it goes on in that
@@ -87,7 +117,7 @@ def read_history(call: Call[ReadHistory]) -> dict[str, Any]:
     }
 
 
-@sync.method("conversation.list")
+@sync.method("conversation.list", result=Conversations)
 def list_conversations(call: Call[ListConversations]) -> dict[str, Any]:
     """The caller's `conversations`, the last changed first; with `changed_since` those that changed
     at that time or later. `now` is what to pass next time: no change between is missed."""
@@ -104,7 +134,7 @@ def list_conversations(call: Call[ListConversations]) -> dict[str, Any]:
     return {"conversations": listed, "now": now}
 
 
-@sync.method("conversation.update")
+@sync.method("conversation.update", result=ConversationState)
 def update_conversation(call: Call[Update]) -> dict[str, Any]:
     """Pins, mutes or hides a conversation for the caller, and returns its state. A hidden one is
     not listed until it has another entry. The caller's other devices get a `conversation`
@@ -128,7 +158,7 @@ def update_conversation(call: Call[Update]) -> dict[str, Any]:
     return answer
 
 
-@sync.method("conversation.typing")
+@sync.method("conversation.typing", result=Empty)
 def tell_typing(call: Call[Typing]) -> dict[str, Any]:
     """Tells the others that the caller is writing. At most one signal a second passes."""
     place, uid = membership.parsed(call.params.conv), call.uid
@@ -141,7 +171,7 @@ def tell_typing(call: Call[Typing]) -> dict[str, Any]:
     return {}
 
 
-@sync.batch("conversation.read")
+@sync.batch("conversation.read", result=Empty)
 def read_conversations(calls: Sequence[Call[Read]]) -> list[Any]:
     """Everything up to `seq` was read; a lower mark than before changes nothing. The caller's other
     devices, and the other person of a direct conversation, get a `read` signal. Refuses with

@@ -1,8 +1,9 @@
 """Profiles: who somebody is, for anyone who is signed in."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, with_config
+from typing_extensions import TypedDict
 
 from shared.call import Call
 from shared.collections import USERS, Document
@@ -10,6 +11,7 @@ from shared.errors import CallError, Reason
 from shared.finds import find
 from shared.function import Function
 from shared.params import Cid, Id, Params
+from shared.shapes import EXACT
 from shared.stores import database
 
 user = Function("user")
@@ -37,7 +39,31 @@ class Search(Params):
     q: str = Field(min_length=1, max_length=32, pattern=r"^[a-z0-9_.-]+$")
 
 
-@user.method("user.get")
+@with_config(EXACT)
+class User(TypedDict):
+    """Who somebody is."""
+
+    uid: str
+    username: str
+    name: NotRequired[str]
+    avatar: NotRequired[str]
+    about: NotRequired[str]
+    ext: NotRequired[dict[str, str]]
+
+
+@with_config(EXACT)
+class OwnUser(User):
+    """One's own profile."""
+
+    friend_policy: Literal["approve", "open", "nobody"]
+
+
+@with_config(EXACT)
+class Users(TypedDict):
+    users: list[User]
+
+
+@user.method("user.get", result=Users)
 def get(call: Call[Get]) -> dict[str, Any]:
     """`users`, in the order of `uids`; uids of nobody are left out."""
     wanted = list(dict.fromkeys(call.params.uids))
@@ -45,7 +71,7 @@ def get(call: Call[Get]) -> dict[str, Any]:
     return {"users": [_profile(found[uid]) for uid in wanted if uid in found]}
 
 
-@user.method("user.update")
+@user.method("user.update", result=OwnUser)
 def update(call: Call[Update]) -> dict[str, Any]:
     """Changes what is given, and returns the user. An empty avatar or about removes it."""
     given = call.params.model_dump(exclude_none=True, exclude={"cid"})
@@ -64,7 +90,7 @@ def update(call: Call[Update]) -> dict[str, Any]:
     return {**_profile(found), "friend_policy": found.get("friend_policy", "approve")}
 
 
-@user.method("user.search")
+@user.method("user.search", result=Users)
 def search(call: Call[Search]) -> dict[str, Any]:
     """`users` whose username begins with `q`, at most 20, by username."""
     prefix = call.params.q
