@@ -9,6 +9,7 @@
 | `conversations` | one person's state in one log | `uid conv` |
 | `groups` | a group, as its rules see it | gid |
 | `members` | a person who is, was or may become a member | `gid uid` |
+| `friendships` | what two people are to each other (see `friendships`) | `uid uid`, sorted |
 | `commands` | the first result of a changing call | `uid method cid` |
 """
 
@@ -26,6 +27,7 @@ MESSAGES = "messages"
 CONVERSATIONS = "conversations"
 GROUPS = "groups"
 MEMBERS = "members"
+FRIENDSHIPS = "friendships"
 COMMANDS = "commands"
 
 INDEXES: dict[str, list[IndexModel]] = {
@@ -56,6 +58,7 @@ INDEXES: dict[str, list[IndexModel]] = {
             name="gid_waits",
         ),
     ],
+    FRIENDSHIPS: [IndexModel([("states", ASCENDING)], name="states")],
     COMMANDS: [IndexModel([("expires", ASCENDING)], expireAfterSeconds=0, name="expires")],
 }
 

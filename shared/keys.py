@@ -28,6 +28,11 @@ def group(gid: str) -> str:
     return f"group:{gid}"
 
 
+def friendship(pair: str) -> str:
+    """String: what two people are to each other (see `friendships`)."""
+    return f"friendship:{pair}"
+
+
 def channel(name: str) -> str:
     """Set: nodes with at least one local subscriber of the channel."""
     return f"channel:{name}"

@@ -8,6 +8,7 @@ Values come from the environment (`STONECHAT_REDIS_URL=…`), then from the file
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -60,6 +61,13 @@ class Settings(BaseSettings):
     group_uids_limit: int = Field(2500, ge=1, description="people in one call")
     group_admins_limit: int = Field(100, ge=0, description="admins of one group")
     copy_ttl: int = Field(600, gt=0, description="seconds that copies of such facts live in Redis")
+
+    # People.
+    strangers: Literal["anyone", "friends"] = Field(
+        "anyone", description="whom people may write to directly"
+    )
+    friends_limit: int = Field(5000, gt=0, description="friends and open requests of one person")
+    blocks_limit: int = Field(5000, gt=0, description="people that one person has blocked")
 
     # The bus.
     node_stream_length: int = Field(10_000, gt=0, description="entries kept for a slow node")

@@ -1,0 +1,1 @@
+"""`friend.*`: what people are to each other."""

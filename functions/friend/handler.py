@@ -1,0 +1,181 @@
+"""Friends: requests, friendships, blocks, and what one notes of a friend.
+
+Each step is one write of the pair's document (see `shared.friendships`), so that two people who act
+at once, anywhere, never disagree. Everyone concerned is told by a `friend` entry in their inbox, so
+a device that was away learns of it in order; unlike a message's, the sender's own session gets it
+too, as the result bears no number.
+"""
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from shared.call import Call
+from shared.collections import USERS, Document
+from shared.commands import command_key
+from shared.errors import CallError, Reason, invalid_params
+from shared.friendships import ALL, friendships, key_of
+from shared.function import Function
+from shared.params import Cid, Id, Params
+from shared.stores import database
+
+from . import pairs
+from .pairs import Command
+from .rules import Action, Policy
+
+friend = Function("friend")
+
+_SIDE_BY_SIDE = 16  # callers of one batch
+
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=32)]
+ExtName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+ExtValue = Annotated[str, StringConstraints(max_length=500)]
+
+
+class Other(Params):
+    uid: Id
+    cid: Cid
+
+
+class Request(Other):
+    note: str | None = Field(None, max_length=200)
+
+
+class Update(Other):
+    alias: str | None = Field(None, max_length=64)
+    tags: list[Tag] | None = Field(None, max_length=20)
+    ext: dict[ExtName, ExtValue] | None = Field(None, max_length=20)
+
+
+class List(Params):
+    state: Literal["friend", "incoming", "outgoing", "blocked"] | None = None
+
+
+@friend.batch("friend.request")
+def request(calls: Sequence[Call[Request]]) -> list[Any]:
+    """Asks somebody to be friends, and returns the caller's `state`: `outgoing`, or `friend` where
+    the other had asked already or lets anyone in. Refuses with `not_found` (nobody), `blocked`
+    (by them), `conflict` (the caller blocks them, or one of the two has too many friends),
+    `forbidden` (they take no requests)."""
+    return _act("request", calls)
+
+
+@friend.batch("friend.accept")
+def accept(calls: Sequence[Call[Other]]) -> list[Any]:
+    """Takes a request, and returns `state`. Refuses with `not_found` where there is nothing between
+    the two, `conflict` where it is no request of theirs."""
+    return _act("accept", calls)
+
+
+@friend.batch("friend.decline")
+def decline(calls: Sequence[Call[Other]]) -> list[Any]:
+    """Turns a request down; refuses like `friend.accept`."""
+    return _act("decline", calls)
+
+
+@friend.batch("friend.remove")
+def remove(calls: Sequence[Call[Other]]) -> list[Any]:
+    """Ends a friendship, or withdraws one's own request, and returns `state`. Refuses with
+    `conflict` in all other states."""
+    return _act("remove", calls)
+
+
+@friend.batch("friend.block")
+def block(calls: Sequence[Call[Other]]) -> list[Any]:
+    """Blocks somebody, whatever the two were; a friendship or a request ends. The other is told of
+    that end and not of the block. Refuses with `not_found`, and `conflict` at the limit."""
+    return _act("block", calls)
+
+
+@friend.batch("friend.unblock")
+def unblock(calls: Sequence[Call[Other]]) -> list[Any]:
+    """Ends the caller's block, and returns `state`. Refuses with `conflict` where there is none."""
+    return _act("unblock", calls)
+
+
+@friend.batch("friend.update")
+def update(calls: Sequence[Call[Update]]) -> list[Any]:
+    """Changes what is given of what the caller notes of a friend, and returns the friend; an empty
+    value removes it. Refuses with `conflict` where they are no friends."""
+    return _act("update", calls)
+
+
+@friend.method("friend.list")
+def list_friends(call: Call[List]) -> dict[str, Any]:
+    """`friends`: everyone with whom the caller's state is `state`, or any but `none`; the oldest
+    relation first."""
+    state = call.params.state
+    documents = friendships().of(call.uid, [state] if state else ALL)
+    found = [pairs.friend(each, call.uid) for each in documents]
+    return {"friends": sorted(found, key=lambda each: (each["since"], each["uid"]))}
+
+
+def _act(action: Action, calls: Sequence[Call[Any]]) -> list[Any]:
+    """Callers run side by side; each one's calls in order."""
+    met = {call.params.uid for call in calls} if action in ("request", "block") else ()
+    policies = _policies(met)
+    answers: list[Any] = [None] * len(calls)
+    callers: dict[str, list[int]] = {}
+    for index, call in enumerate(calls):
+        callers.setdefault(call.uid, []).append(index)
+
+    def run(indexes: Iterable[int]) -> None:
+        for index in indexes:
+            try:
+                answers[index] = _make(_command(action, calls[index], policies))
+            except CallError as refusal:
+                answers[index] = refusal
+
+    if len(callers) == 1:
+        run(range(len(calls)))
+    else:
+        list(_pool().map(run, callers.values()))
+    return answers
+
+
+def _policies(uids: Iterable[str]) -> dict[str, Policy]:
+    """The policies of those who are somebody."""
+    if not uids:
+        return {}
+    found = database()[USERS].find({"_id": {"$in": list(uids)}}, {"friend_policy": 1})
+    return {each["_id"]: each.get("friend_policy", "approve") for each in found}
+
+
+def _command(action: Action, call: Call[Any], policies: dict[str, Policy]) -> Command:
+    params = call.params
+    if params.uid == call.uid:
+        raise invalid_params(["uid"], "is oneself")
+    if action in ("request", "block") and params.uid not in policies:
+        raise CallError(Reason.NOT_FOUND)
+    given = params.model_dump(exclude={"uid", "cid"}, exclude_none=True)
+    policy = policies.get(params.uid, "approve")
+    return Command(action, call.uid, params.uid, params.cid, given, policy)
+
+
+def _make(command: Command) -> Any:
+    """The result of a command: of this run, or of its first one."""
+    key = command_key(command.uid, f"friend.{command.action}", command.cid)
+    result: Any = None
+
+    def plan(present: Document | None, done: dict[str, Any]) -> Any:
+        nonlocal result
+        if key in done:
+            result = done[key]
+            return None
+        change, result = pairs.change(command, key, present)
+        return change
+
+    friendships().changes.make(key_of(command.uid, command.other), [key], plan)
+    return result
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="friend")
+
+
+handle = friend.handle
+ready = friend.ready

@@ -1,0 +1,212 @@
+"""What two people are to each other: one document a pair, so that every step is one atomic write.
+
+`states` holds `UID STATE` for each of the two whose state is not `none`; its index answers every
+list and every count. `sides` holds, for the same people, `since` (ms) and what they noted of the
+other (`alias`, `tags`, `ext`); `note` is the open request's. Redis has a copy of what hot paths
+ask: whether two are friends, and who blocked whom.
+
+Steps are made through `changes`. What a process left half-done, whoever reads it here finishes.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, Literal, NamedTuple
+
+import redis
+from pymongo.collection import Collection
+from redis.client import Pipeline
+
+from shared import copies, keys
+from shared.changes import Changes
+from shared.collections import COMMANDS, FRIENDSHIPS, Document
+from shared.commands import Commands
+from shared.entry import Draft
+from shared.errors import CallError
+from shared.log import Log, log
+from shared.scripts import execute
+from shared.settings import settings
+from shared.stores import database, redis_client
+
+State = Literal["friend", "incoming", "outgoing", "blocked", "none"]
+LINKED: tuple[State, ...] = ("friend", "incoming", "outgoing")
+ALL: tuple[State, ...] = (*LINKED, "blocked")
+
+Pair = tuple[str, str]  # (uid, other)
+
+
+class Relation(NamedTuple):
+    """What the first of a pair is to the second. `blocked`: the first blocked the second;
+    `blocked_by`: the second blocked the first."""
+
+    friends: bool = False
+    blocked: bool = False
+    blocked_by: bool = False
+
+
+_SELF = Relation(friends=True)  # one may always write to oneself
+
+
+class Friendships:
+    """The `friendships` collection and its copies in Redis. Safe under threads and processes."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        friendships: Collection[Document],
+        commands: Commands,
+        log: Log,
+        *,
+        lifetime: int,
+        timeout: float,
+    ) -> None:
+        """`lifetime` is that of a copy, `timeout` that of a change, in seconds."""
+        self._redis = client
+        self._friendships = friendships
+        self._log = log
+        self._lifetime = lifetime
+        self.changes = Changes(friendships, commands, self._carry_out, timeout=timeout)
+
+    def relations(self, pairs: Sequence[Pair]) -> dict[Pair, Relation]:
+        """What the first of each pair is to the second; one round trip where copies are there."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            self.enqueue(pipe, pairs)
+            (answer,) = pipe.execute()
+        return self.found(pairs, answer)
+
+    def enqueue(self, pipe: Pipeline, pairs: Sequence[Pair]) -> None:
+        """Adds exactly one command to a pipeline, whose answer is for `found`."""
+        if pairs:
+            pipe.mget([keys.friendship(key_of(*pair)) for pair in pairs])
+        else:
+            pipe.echo("")
+
+    def found(self, pairs: Sequence[Pair], answer: Any) -> dict[Pair, Relation]:
+        """The relations of the pairs given to `enqueue`. What Redis has not is read from the store,
+        in one query, and copied."""
+        if not pairs:
+            return {}
+        texts = {
+            key_of(*pair): copies.text(copy)
+            for pair, copy in zip(pairs, answer, strict=True)
+            if copy is not None
+        }
+        missing = {key_of(*pair) for pair in pairs if pair[0] != pair[1]}.difference(texts)
+        if missing:
+            texts |= self._copy(missing)
+        return {
+            (uid, other): _SELF if uid == other else _relation(uid, other, texts)
+            for uid, other in pairs
+        }
+
+    def friends_of(self, uids: Iterable[str]) -> dict[str, set[str]]:
+        """The friends of each."""
+        return self._others(uids, "friend")
+
+    def blocked_of(self, uids: Iterable[str]) -> dict[str, set[str]]:
+        """Whom each has blocked."""
+        return self._others(uids, "blocked")
+
+    def of(self, uid: str, states: Sequence[State] = ALL) -> list[Document]:
+        """The documents in which this person's state is one of these."""
+        documents = list(self._friendships.find(_where([uid], states)))
+        for document in documents:
+            self.changes.settle_old(document)
+        return documents
+
+    def count(self, uid: str, states: Sequence[State], limit: int) -> int:
+        """In how many pairs this person's state is one of these; `limit` where it is more."""
+        return self._friendships.count_documents(_where([uid], states), limit=limit)
+
+    def _others(self, uids: Iterable[str], state: State) -> dict[str, set[str]]:
+        others: dict[str, set[str]] = {uid: set() for uid in uids}
+        if not others:
+            return others
+        for document in self._friendships.find(_where(others, [state])):
+            self.changes.settle_old(document)
+            for uid in document["_id"].split(" "):
+                if uid in others and state_of(document, uid) == state:
+                    others[uid].add(other_of(document, uid))
+        return others
+
+    def _copy(self, missing: Iterable[str]) -> dict[str, str]:
+        """Copies pairs to Redis, and returns what the copies say."""
+        documents: dict[str, Document] = {key: {"_id": key, "rev": 0} for key in missing}
+        for document in self._friendships.find({"_id": {"$in": list(documents)}}):
+            self.changes.settle_old(document)
+            documents[document["_id"]] = document
+        self._put(documents.values())
+        return {key: _flags(document) for key, document in documents.items()}
+
+    def _put(self, documents: Iterable[Document]) -> None:
+        with self._redis.pipeline(transaction=False) as pipe:
+            for each in documents:
+                key = keys.friendship(each["_id"])
+                copies.put(pipe, key, each["rev"], _flags(each), self._lifetime)
+            execute(pipe)
+
+    def _carry_out(self, document: Document) -> None:
+        # The copy first: whoever learns of a change from an entry is to find it in force.
+        self._put([document])
+        drafts = [Draft(**fields) for fields in document["intent"]["entries"]]
+        for outcome in self._log.append(drafts):
+            if isinstance(outcome, CallError):
+                raise outcome
+
+
+def key_of(one: str, other: str) -> str:
+    """The `_id` of a pair."""
+    return f"{one} {other}" if one < other else f"{other} {one}"
+
+
+def state_of(document: Document | None, uid: str) -> State:
+    """The state of one of the two."""
+    for each in () if document is None else document.get("states", ()):
+        owner, state = each.split(" ")
+        if owner == uid:
+            found: State = state
+            return found
+    return "none"
+
+
+def other_of(document: Document, uid: str) -> str:
+    """The one of the two who is not `uid`."""
+    first, second = document["_id"].split(" ")
+    return str(second if first == uid else first)
+
+
+def states_of(states: Mapping[str, State]) -> list[str]:
+    """Two people's states, as a document has them."""
+    return [f"{uid} {state}" for uid, state in states.items() if state != "none"]
+
+
+def _where(uids: Iterable[str], states: Iterable[State]) -> Document:
+    states = list(states)
+    return {"states": {"$in": [f"{uid} {state}" for uid in uids for state in states]}}
+
+
+def _flags(document: Document) -> str:
+    """What a copy says: `f` of friends, `1` where the first of the sorted pair blocked the second,
+    `2` where the second blocked the first."""
+    first, second = (state_of(document, uid) for uid in document["_id"].split(" "))
+    marks = {"f": first == "friend", "1": first == "blocked", "2": second == "blocked"}
+    return "".join(mark for mark, holds in marks.items() if holds)
+
+
+def _relation(uid: str, other: str, flags: Mapping[str, str]) -> Relation:
+    found = flags[key_of(uid, other)]
+    mine, theirs = ("1", "2") if uid < other else ("2", "1")
+    return Relation("f" in found, mine in found, theirs in found)
+
+
+@cache
+def friendships() -> Friendships:
+    """This process's friendships, on the stores of its settings."""
+    config = settings()
+    return Friendships(
+        redis_client(),
+        database()[FRIENDSHIPS],
+        Commands(database()[COMMANDS], config.command_ttl, config.command_lease),
+        log(),
+        lifetime=config.copy_ttl,
+        timeout=config.append_timeout,
+    )
