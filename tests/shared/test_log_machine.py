@@ -7,7 +7,6 @@ and a failure shrinks to the shortest one.
 """
 
 import os
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -32,79 +31,26 @@ from shared.history import History
 from shared.ids import new_id
 from shared.log import Log, log
 from shared.stores import redis_client
-
-STEP_SECONDS = 20
-
-
-class Crash(BaseException):
-    """The process of a writer is gone."""
+from tests.steps import Stepping, Worker
 
 
-class Stepping:
-    """A part of the log whose every call waits for its turn, before and after."""
-
-    def __init__(self, part: Any, turn: Callable[[], None]) -> None:
-        self._part = part
-        self._turn = turn
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._part, name)
-
-        def step(*args: Any, **named: Any) -> Any:
-            self._turn()
-            found = method(*args, **named)
-            self._turn()
-            return found
-
-        return step
-
-
-class Writer:
+class Writer(Worker):
     """One append, taken step by step."""
 
     def __init__(self, drafts: list[Draft]) -> None:
         self.drafts = drafts
-        self.outcomes: list[Entry | CallError] | None = None
-        self.ended = False
-        self._crash = False
-        self._go = threading.Semaphore(0)
-        self._stopped = threading.Semaphore(0)
+        super().__init__(self._append)
+
+    @property
+    def outcomes(self) -> list[Entry | CallError]:
+        return self.found or []
+
+    def _append(self, turn: Callable[[], None]) -> list[Entry | CallError]:
         own: Log = log.__wrapped__()
-        own.storage = Stepping(own.storage, self._turn)  # type: ignore[assignment]
-        own.announcer = Stepping(own.announcer, self._turn)  # type: ignore[assignment]
-        own._sequencer = Stepping(own._sequencer, self._turn)  # type: ignore[assignment]
-        self._thread = threading.Thread(target=self._run, args=(own,), daemon=True)
-        self._thread.start()
-        assert self._stopped.acquire(timeout=STEP_SECONDS)
-
-    def step(self) -> None:
-        """Takes one step, or ends."""
-        if not self.ended:
-            self._go.release()
-            assert self._stopped.acquire(timeout=STEP_SECONDS)
-
-    def crash(self) -> None:
-        self._crash = True
-        self.step()
-
-    def finish(self) -> None:
-        while not self.ended:
-            self.step()
-
-    def _turn(self) -> None:
-        self._stopped.release()
-        assert self._go.acquire(timeout=60)
-        if self._crash:
-            raise Crash
-
-    def _run(self, own: Log) -> None:
-        try:
-            self.outcomes = own.append(self.drafts)
-        except Crash:
-            pass
-        finally:
-            self.ended = True
-            self._stopped.release()
+        own.storage = Stepping(own.storage, turn)  # type: ignore[assignment]
+        own.announcer = Stepping(own.announcer, turn)  # type: ignore[assignment]
+        own._sequencer = Stepping(own._sequencer, turn)  # type: ignore[assignment]
+        return own.append(self.drafts)
 
 
 class LogMachine(RuleBasedStateMachine):
@@ -193,7 +139,7 @@ class LogMachine(RuleBasedStateMachine):
         places = {(entry["sender"], entry.get("cid")): entry for entry in stored}
         for writer in self.all:
             last = 0
-            for draft, outcome in zip(writer.drafts, writer.outcomes or [], strict=False):
+            for draft, outcome in zip(writer.drafts, writer.outcomes, strict=False):
                 assert isinstance(outcome, Entry), outcome
                 entry = places[draft.sender, draft.cid]
                 assert (entry["seq"], entry["id"]) == (outcome.seq, outcome.id), "lost or moved"
