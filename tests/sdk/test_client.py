@@ -13,6 +13,7 @@ from stonechat import (
     Disconnected,
     InvalidParams,
     MemoryState,
+    Read,
     SignedOut,
     SqliteState,
     TooLarge,
@@ -175,8 +176,8 @@ async def test_an_app_that_takes_nothing_still_sends(urls: list[str], name: str)
         assert [entry.seq for entry in await take(alice, 60)] == list(range(1, 61))
         signals = alice.signals()
         async with asyncio.timeout(30):
-            while (told := await anext(signals))[1].get("seq") != 60:
-                assert told[0] == "read"
+            while (told := await anext(signals)).seq != 60:
+                assert isinstance(told, Read)
 
 
 async def test_what_is_too_large_is_not_sent(pair: tuple[Client, Client]) -> None:

@@ -29,20 +29,34 @@ from stonechat.errors import (
     Unauthenticated,
     UnknownMethod,
 )
+from stonechat.friends import Friend
+from stonechat.groups import Group, Invitation, JoinRequest, Member
+from stonechat.presence import Presence
+from stonechat.signals import ConversationChanged, Other, Read, Signal, Typing
 from stonechat.state import MemoryState, SqliteState, State
 
 __all__ = [
     "Client",
     "Conflict",
+    "ConversationChanged",
     "Disconnected",
     "Entry",
     "Forbidden",
+    "Friend",
+    "Group",
     "Internal",
     "InvalidParams",
+    "Invitation",
+    "JoinRequest",
+    "Member",
     "MemoryState",
     "NotFound",
+    "Other",
     "OutboxFull",
+    "Presence",
+    "Read",
     "Sent",
+    "Signal",
     "SignedOut",
     "SqliteState",
     "State",
@@ -51,6 +65,7 @@ __all__ = [
     "TooFast",
     "TooLarge",
     "TryAgain",
+    "Typing",
     "Unauthenticated",
     "UnknownMethod",
 ]

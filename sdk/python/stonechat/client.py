@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import platform
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -14,14 +14,20 @@ from stonechat.calls import Calls
 from stonechat.connection import Connection
 from stonechat.entry import Entry
 from stonechat.errors import Disconnected, SignedOut
-from stonechat.inbox import Inbox, Signal
+from stonechat.friends import Friends
+from stonechat.groups import Groups
+from stonechat.inbox import Inbox
+from stonechat.inbox import Signal as Told
 from stonechat.outbox import Command
+from stonechat.presence import Presences
 from stonechat.session import Session
+from stonechat.signals import Signal, parse
 from stonechat.state import MemoryState, State
 from stonechat.sync import Sync
 
 _CALL_SECONDS = 30.0
 _PAGE = 200  # entries
+_USERS = 200  # in one call
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,9 @@ class Client:
         `inbox_limit`.
         """
         self.uid = ""
+        self.friends = Friends(self.call)
+        self.groups = Groups(self.call)
+        self.presence = Presences(self.call)
         self._state: State = state or MemoryState()
         numbers = itertools.count(1)
         self._calls = Calls(self._state, outbox_limit, numbers, self._settled)
@@ -68,7 +77,7 @@ class Client:
         self._closed = False
         self._running: asyncio.Task[None] | None = None
         self._entries: Inbox[Entry] = Inbox(inbox_limit)
-        self._signals: Inbox[Signal] = Inbox(inbox_limit, lossy=True)
+        self._signals: Inbox[Told] = Inbox(inbox_limit, lossy=True)
         self._sync = Sync(self._state, self._entries, self._page, from_start=from_start)
         self._session = Session(
             [url] if isinstance(url, str) else url,
@@ -200,9 +209,9 @@ class Client:
                 self._state.set_last(entry.conv, entry.seq)
 
     async def signals(self) -> AsyncIterator[Signal]:
-        """What is told and not kept, as (method, params): `read`, `typing`, `presence`, …"""
+        """What is told and not kept: `Read`, `Typing`, `Presence`, …"""
         while True:
-            yield await self._signals.take()
+            yield parse(*await self._signals.take())
 
     async def history(
         self, conv: str, *, after: int | None = None, before: int | None = None, limit: int = 50
@@ -231,6 +240,15 @@ class Client:
     async def typing(self, conv: str) -> None:
         """Tells the others that one is writing."""
         await self.call("conversation.typing", {"conv": conv})
+
+    async def users(self, uids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """The profile of each uid that is somebody's."""
+        wanted = list(dict.fromkeys(uids))
+        found: dict[str, dict[str, Any]] = {}
+        for first in range(0, len(wanted), _USERS):
+            some = {"uids": wanted[first : first + _USERS]}
+            found |= {user["uid"]: user for user in (await self.call("user.get", some))["users"]}
+        return found
 
     async def find(self, username: str) -> dict[str, Any] | None:
         """The user with exactly this username."""
@@ -283,6 +301,7 @@ class Client:
     def _opened(self, connection: Connection, session: dict[str, Any]) -> None:
         self.uid = session["uid"]
         self._calls.connected(connection, session["limits"])
+        self.presence.opened()
 
     def _compare(self, lasts: dict[str, int]) -> None:
         self._sync.compare(lasts)

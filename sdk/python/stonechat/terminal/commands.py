@@ -1,16 +1,14 @@
-"""The commands: `chat`, `send`, `tail`, `whoami`.
+"""The commands: `chat`, `send`, `tail`, `whoami`, and those of `friends` and `groups`.
 
 They end with 1 where the server refuses something, 2 on wrong usage, 3 where it cannot be reached.
 """
 
 import asyncio
-import os
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from threading import Thread
 from typing import Annotated, Any
 
@@ -18,32 +16,48 @@ import orjson
 import typer
 
 from stonechat.client import Client, Sent
-from stonechat.errors import NotFound, SignedOut, StateInUse, StonechatError
-from stonechat.terminal import account
-from stonechat.terminal.chat import Chat, wait_for_person
+from stonechat.terminal import groups, people
+from stonechat.terminal.chat import Chat, in_group, wait_for_person, with_person
 from stonechat.terminal.lines import line
+from stonechat.terminal.names import Names, complete_groups, complete_people
+from stonechat.terminal.running import URL, Name, Person, State, Url, folder, run, uid_of
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Stonechat in a terminal.")
+app = typer.Typer(no_args_is_help=True, help="Stonechat in a terminal.")
+app.add_typer(people.app, name="friends")
+app.add_typer(groups.app, name="groups")
 
-Url = Annotated[str, typer.Option(envvar="STONECHAT_URL", help="a connector")]
-State = Annotated[Path | None, typer.Option(help="where sign-ins are kept")]
-Name = Annotated[str, typer.Argument(help="your username")]
-Person = Annotated[str, typer.Option(help="the other's username")]
-URL = "ws://127.0.0.1:8001/v1"
 _PIPELINED = 1000  # messages that are sent and not acknowledged yet
 
 
 @app.command()
 def chat(
-    name: Name, with_: Annotated[str, typer.Option("--with")], url: Url = URL, state: State = None
+    name: Name,
+    with_: Annotated[
+        str | None,
+        typer.Option("--with", help="a username", autocompletion=complete_people),
+    ] = None,
+    in_: Annotated[
+        str | None,
+        typer.Option("--in", help="a group's name or gid", autocompletion=complete_groups),
+    ] = None,
+    url: Url = URL,
+    state: State = None,
 ) -> None:
-    """Chats with somebody. Your name is registered on first use."""
+    """Chats with somebody or in a group. Your name is registered on first use."""
+    if (with_ is None) == (in_ is None):
+        raise typer.BadParameter("give either --with or --in")
 
-    async def run(client: Client) -> None:
-        peer = await wait_for_person(client, with_)
-        await Chat(client, peer).run()
+    async def work(client: Client) -> None:
+        met = Names(folder(state), name)
+        if in_ is not None:
+            place = await in_group(client, await groups.chosen(client, in_))
+            met.add("groups", place.title)
+        else:
+            place = with_person(client, await wait_for_person(client, with_ or ""))
+            met.add("people", place.title)
+        await Chat(client, place).run()
 
-    _run(name, url, state, run, "chat")
+    run(name, url, state, work, "chat")
 
 
 @app.command()
@@ -56,8 +70,8 @@ def send(
 ) -> None:
     """Sends one message, or every line of standard input, as it comes. Prints the place of each."""
 
-    async def run(client: Client) -> None:
-        uid = await _uid(client, to)
+    async def work(client: Client) -> None:
+        uid = await uid_of(client, to)
         if text is not None:
             _acknowledge(await client.send(to=uid, text=text))
             return
@@ -75,7 +89,7 @@ def send(
                 if (sending := sends.get_nowait()) is not None:
                     sending.cancel()
 
-    _run(name, url, state, run, "send")
+    run(name, url, state, work, "send")
 
 
 @app.command()
@@ -89,8 +103,8 @@ def tail(
 ) -> None:
     """Follows what arrives. What came since the last time is shown first."""
 
-    async def run(client: Client) -> None:
-        peer = await _uid(client, with_) if with_ else None
+    async def work(client: Client) -> None:
+        peer = await uid_of(client, with_) if with_ else None
         conv = "d:" + ":".join(sorted((client.uid, peer))) if peer else None
         left = count
         async for entry in client.entries():
@@ -104,17 +118,17 @@ def tail(
             if left == 0:
                 return
 
-    _run(name, url, state, run, "tail")
+    run(name, url, state, work, "tail")
 
 
 @app.command()
 def whoami(name: Name, url: Url = URL, state: State = None) -> None:
     """Signs in and prints the uid."""
 
-    async def run(client: Client) -> None:
+    async def work(client: Client) -> None:
         print(client.uid)
 
-    _run(name, url, state, run, "whoami")
+    run(name, url, state, work, "whoami")
 
 
 def _read_input(take: Callable[[str | None], Coroutine[Any, Any, None]]) -> None:
@@ -134,47 +148,3 @@ def _read_input(take: Callable[[str | None], Coroutine[Any, Any, None]]) -> None
 
 def _acknowledge(sent: Sent) -> None:
     print(f"{sent.conv} {sent.seq}", flush=True)
-
-
-async def _uid(client: Client, username: str) -> str:
-    found = await client.find(username)
-    if found is None:
-        raise NotFound(-32003, f"nobody is called {username}", {"reason": "not_found"})
-    return str(found["uid"])
-
-
-def _run(
-    name: str,
-    url: str,
-    state: Path | None,
-    work: Callable[[Client], Awaitable[None]],
-    command: str,
-) -> None:
-    """Signs in, does the work, and ends the process with a line where that fails."""
-    accounts = state or account.folder()
-    accounts.mkdir(parents=True, exist_ok=True, mode=0o700)
-
-    async def signed_in() -> None:
-        async with account.client(url, name, accounts, command) as client:
-            told = await account.sign_in(client, name, accounts)
-            if told:
-                print(told, file=sys.stderr)
-            await work(client)
-
-    try:
-        asyncio.run(signed_in())
-    except KeyboardInterrupt:
-        return
-    except BrokenPipeError:
-        # Whoever read the output has enough of it; nothing is left to flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except (StonechatError, SignedOut, StateInUse) as error:
-        sys.exit(_told(error, 1))
-    except OSError as error:
-        sys.exit(_told(error, 3))
-
-
-def _told(error: Exception, code: int) -> int:
-    print(f"stonechat: {error or 'no answer in time'}", file=sys.stderr)
-    return code

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 
 from stonechat.entry import Entry
+from stonechat.presence import Presence
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,17 @@ def line(entry: Entry, me: str, names: dict[str, str]) -> Line | None:
     return Line(when, who, _what(entry), mine)
 
 
+def presence(found: Presence | None) -> str:
+    """How somebody's presence is shown beside their name."""
+    if found is None or (found.status == "offline" and found.last_seen is None):
+        return ""
+    told = f" “{found.text}”" if found.text else ""
+    if found.status == "offline" and found.last_seen is not None:
+        when = time.strftime("%d %b %H:%M", time.localtime(found.last_seen / 1000))
+        return f" · last seen {when}{told}"
+    return f" · {found.status}{told}"
+
+
 def _what(entry: Entry) -> str:
     body = entry.body
     match entry.type:
@@ -43,6 +55,8 @@ def _what(entry: Entry) -> str:
             return f"[{body.get('title', '')}] {body.get('url') or ''}".strip()
         case "edit":
             return f"(edited: {body.get('text', '')})"
+        case "friend" | "group":
+            return f"({body.get('event', entry.type)})"
         case "recall":
             return "(took a message back)"
         case other:

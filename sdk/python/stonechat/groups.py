@@ -1,0 +1,240 @@
+"""Groups: their members, what they are, who may do what."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self, TypedDict, cast
+
+from stonechat.params import Call, command, given
+
+Role = Literal["owner", "admin", "member"]
+
+
+class Settings(TypedDict, total=False):
+    """What a group's owner decides; those that are left out stay as they are."""
+
+    join: Literal["open", "approval", "invite"]
+    history: Literal["joined", "all"]
+    invite: Literal["members", "admins"]
+    edit: Literal["members", "admins"]
+    consent: bool
+    receipts: bool
+    listed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group as its member sees it. `role` is one's own; None where one is no member."""
+
+    gid: str
+    conv: str
+    name: str
+    avatar: str | None = None
+    description: str | None = None
+    ext: Mapping[str, Any] = field(default_factory=dict)
+    settings: Settings = field(default_factory=lambda: Settings())
+    size: int = 0
+    role: Role | None = None
+    created_at: int = 0
+
+    @classmethod
+    def parse(cls, fields: dict[str, Any]) -> Self:
+        """From the protocol's form. Names that are not known are ignored."""
+        return cls(
+            gid=fields["gid"],
+            conv=fields.get("conv") or f"g:{fields['gid']}",
+            name=fields["name"],
+            avatar=fields.get("avatar"),
+            description=fields.get("description"),
+            ext=fields.get("ext") or {},
+            settings=fields.get("settings") or Settings(),
+            size=fields.get("size", 0),
+            role=fields.get("role"),
+            created_at=fields.get("created_at", 0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A group that was just made."""
+
+    gid: str
+    conv: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """`joined_at` and `muted_until` are UTC milliseconds."""
+
+    uid: str
+    role: Role
+    joined_at: int = 0
+    nickname: str | None = None
+    muted_until: int | None = None
+
+    @classmethod
+    def parse(cls, fields: dict[str, Any]) -> Self:
+        return cls(
+            uid=fields["uid"],
+            role=fields["role"],
+            joined_at=fields.get("joined_at", 0),
+            nickname=fields.get("nickname"),
+            muted_until=fields.get("muted_until"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRequest:
+    """Somebody who wants to join, since `ts`."""
+
+    uid: str
+    ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A group that waits for one's answer."""
+
+    gid: str
+    name: str
+    by: str
+    ts: int
+
+
+class Groups:
+    """`client.groups`. Raises `Forbidden` where one's role does not allow it, `NotFound` for groups
+    that one does not see, `Conflict` where the present state does not allow it."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    # What a group is
+
+    async def create(
+        self, name: str, members: Sequence[str] = (), *, settings: Settings | None = None
+    ) -> Made:
+        """Makes a group with oneself as its owner."""
+        params = command(name=name, members=list(members) or None, settings=settings)
+        found = await self._call("group.create", params)
+        return Made(found["gid"], found["conv"])
+
+    async def get(self, gid: str) -> Group:
+        return Group.parse(await self._call("group.get", {"gid": gid}))
+
+    async def list(self) -> Sequence[Group]:
+        """The groups that one is a member of."""
+        return [Group.parse(each) for each in (await self._call("group.list", {}))["groups"]]
+
+    async def search(self, q: str) -> Sequence[Group]:
+        """Groups that let themselves be found."""
+        found = await self._call("group.search", {"q": q})
+        return [Group.parse(each) for each in found["groups"]]
+
+    async def update(
+        self,
+        gid: str,
+        *,
+        name: str | None = None,
+        avatar: str | None = None,
+        description: str | None = None,
+        ext: Mapping[str, Any] | None = None,
+        settings: Settings | None = None,
+    ) -> Group:
+        """Changes what is given, and returns the group."""
+        params = command(
+            gid=gid,
+            name=name,
+            avatar=avatar,
+            description=description,
+            ext=None if ext is None else dict(ext),
+            settings=settings,
+        )
+        return Group.parse(await self._call("group.update", params))
+
+    async def dismiss(self, gid: str) -> None:
+        """Ends the group for everyone."""
+        await self._call("group.dismiss", command(gid=gid))
+
+    # Who is in it
+
+    async def members(
+        self, gid: str, *, after: str | None = None, limit: int | None = None
+    ) -> Sequence[Member]:
+        """Members by uid: the first ones, or those that follow the uid `after`."""
+        params = given(gid=gid, after=after, limit=limit)
+        found = await self._call("group.members", params)
+        return [Member.parse(each) for each in found["members"]]
+
+    async def invite(self, gid: str, uids: Sequence[str]) -> dict[str, str]:
+        """What became of each: `member`, or `pending` where they must accept."""
+        return await self._each("invite", gid, uids)
+
+    async def remove(self, gid: str, uids: Sequence[str]) -> dict[str, str]:
+        """What each is then."""
+        return await self._each("remove", gid, uids)
+
+    async def block(self, gid: str, uids: Sequence[str]) -> dict[str, str]:
+        """Removes them, and they cannot come back until `unblock`."""
+        return await self._each("block", gid, uids)
+
+    async def unblock(self, gid: str, uids: Sequence[str]) -> dict[str, str]:
+        return await self._each("unblock", gid, uids)
+
+    async def join(self, gid: str) -> str:
+        """`member`, or `pending` where an admin must approve."""
+        return await self._state("join", gid)
+
+    async def leave(self, gid: str) -> str:
+        return await self._state("leave", gid)
+
+    async def invitations(self) -> Sequence[Invitation]:
+        """The invitations that wait for one's answer."""
+        found = await self._call("group.invitations", {})
+        return [
+            Invitation(each["gid"], each["name"], each["by"], each["ts"])
+            for each in found["invitations"]
+        ]
+
+    async def accept(self, gid: str) -> str:
+        """Takes an invitation."""
+        return await self._state("accept", gid)
+
+    async def decline(self, gid: str) -> str:
+        """Turns an invitation down."""
+        return await self._state("decline", gid)
+
+    async def requests(self, gid: str) -> Sequence[JoinRequest]:
+        """Who waits for an admin to approve."""
+        found = await self._call("group.requests", {"gid": gid})
+        return [JoinRequest(each["uid"], each["ts"]) for each in found["requests"]]
+
+    async def approve(self, gid: str, uid: str) -> str:
+        return await self._state("approve", gid, uid)
+
+    async def reject(self, gid: str, uid: str) -> str:
+        return await self._state("reject", gid, uid)
+
+    # Who may do what
+
+    async def set_role(self, gid: str, uid: str, role: Literal["admin", "member"]) -> None:
+        await self._call("group.set_role", command(gid=gid, uid=uid, role=role))
+
+    async def transfer(self, gid: str, uid: str) -> None:
+        """Makes another member the owner."""
+        await self._call("group.transfer", command(gid=gid, uid=uid))
+
+    async def mute(self, gid: str, *, uid: str | None = None, until: int) -> None:
+        """Until then (UTC milliseconds; 0 lifts it) they cannot write; without `uid`, nobody but
+        admins can."""
+        await self._call("group.mute", command(gid=gid, uid=uid, until=until))
+
+    async def nickname(self, gid: str, nickname: str) -> None:
+        """One's own name in this group."""
+        await self._call("group.nickname", command(gid=gid, nickname=nickname))
+
+    async def _each(self, action: str, gid: str, uids: Sequence[str]) -> dict[str, str]:
+        found = await self._call(f"group.{action}", command(gid=gid, uids=list(uids)))
+        return {each["uid"]: each["state"] for each in found["results"]}
+
+    async def _state(self, action: str, gid: str, uid: str | None = None) -> str:
+        found = await self._call(f"group.{action}", command(gid=gid, uid=uid))
+        return cast(str, found.get("state", ""))
