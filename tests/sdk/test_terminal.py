@@ -11,6 +11,11 @@ import pytest
 from local.stack import Stack
 
 COMMAND = [sys.executable, "-c", "from stonechat.terminal import main; main()"]
+COMPLETION = [
+    sys.executable,
+    "-c",
+    "import sys; sys.argv = ['stonechat']; from stonechat.terminal import main; main()",
+]
 DEAD = "ws://127.0.0.1:9/v1"  # the discard port, where nothing listens
 
 
@@ -25,6 +30,18 @@ class Terminal:
         return await asyncio.create_subprocess_exec(
             *COMMAND, *arguments, env=self._environment, stdin=pipe, stdout=pipe, stderr=pipe
         )
+
+    async def complete(self, words: str) -> list[str]:
+        """What the shell is told to offer for the last word."""
+        asked = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+        process = await asyncio.create_subprocess_exec(
+            *COMPLETION,
+            env=self._environment | asked | {"_STONECHAT_COMPLETE": "complete_bash"},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(60):
+            output, _ = await process.communicate()
+        return output.decode().split()
 
     async def run(self, *arguments: str, given: str = "") -> tuple[int | None, list[str], str]:
         """The exit code, the lines of output, and what was said beside it."""
@@ -97,3 +114,39 @@ async def test_refusals_are_one_line(terminal: Terminal, name: str) -> None:
     code, _, said = await terminal.run("whoami", name, "--url", DEAD)
     assert (code, said.count("\n")) == (3, 1)
     assert said.startswith("stonechat: ")
+
+
+async def test_friends_are_made_and_listed(terminal: Terminal, name: str) -> None:
+    alice, bob = name + "a", name + "b"
+    for each in (alice, bob):
+        await terminal.run("whoami", each)
+    asked = await terminal.run("friends", "request", alice, bob, "--note", "it is me")
+    assert asked == (0, ["outgoing"], "")
+    assert (await terminal.run("friends", "list", bob))[1] == [f"incoming  {alice} “it is me”"]
+    assert (await terminal.run("friends", "accept", bob, alice))[1] == ["friend"]
+    noted = await terminal.run("friends", "note", bob, alice, "--alias", "A", "--tag", "x")
+    assert noted[1] == ["friend"]
+    assert (await terminal.run("friends", "list", bob))[1] == [f"friend    {alice} A #x"]
+    _, lines, _ = await terminal.run("friends", "list", bob, "--only", "friend", "--json")
+    assert orjson.loads(lines[0])["username"] == alice
+    code, _, said = await terminal.run("friends", "accept", bob, alice)
+    assert (code, said.count("\n")) == (1, 1)
+
+
+async def test_names_are_completed(terminal: Terminal, name: str) -> None:
+    alice, bob = name + "a", name + "b"
+    await terminal.run("whoami", bob)
+    await terminal.run("friends", "request", alice, bob)
+    for words in (
+        f"stonechat chat {alice} --with {name}",
+        f"stonechat send {alice} --to {name}",
+        f"stonechat friends block {alice} {name}",
+    ):
+        assert await terminal.complete(words) == [bob]
+    assert await terminal.complete(f"stonechat chat {alice} --with nobody") == []
+    assert await terminal.complete(f"stonechat chat {bob} --with {name}") == []
+
+
+async def test_a_chat_is_with_somebody_or_in_a_group(terminal: Terminal, name: str) -> None:
+    assert (await terminal.run("chat", name))[0] == 2
+    assert (await terminal.run("chat", name, "--with", "x", "--in", "y"))[0] == 2

@@ -54,7 +54,8 @@ def complete_groups(ctx: typer.Context, incomplete: str) -> Iterator[str]:
 
 
 def _complete(kind: str, ctx: typer.Context, incomplete: str) -> Iterator[str]:
-    name = ctx.params.get("name")
+    # Before an option that has no value yet, arguments are not parsed.
+    name = ctx.params.get("name") or next(iter(ctx.args), None)
     if name:
         known = Names(ctx.params.get("state") or account.folder(), name).get(kind)
         yield from (each for each in known if each.startswith(incomplete))

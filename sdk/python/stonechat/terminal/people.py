@@ -20,7 +20,7 @@ Act = Callable[[Client, str], Awaitable[FriendState]]
 @app.command("list")
 def list_(
     name: Name,
-    only: Annotated[str | None, typer.Option("--state", help="friend, incoming, …")] = None,
+    only: Annotated[str | None, typer.Option(help="friend, incoming, outgoing or blocked")] = None,
     json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
     url: Url = URL,
     state: State = None,
