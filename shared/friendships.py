@@ -22,6 +22,7 @@ from shared.collections import COMMANDS, FRIENDSHIPS, Document
 from shared.commands import Commands
 from shared.entry import Draft
 from shared.errors import CallError
+from shared.finds import find
 from shared.log import Log, log
 from shared.scripts import execute
 from shared.settings import settings
@@ -108,20 +109,22 @@ class Friendships:
 
     def of(self, uid: str, states: Sequence[State] = ALL) -> list[Document]:
         """The documents in which this person's state is one of these."""
-        documents = list(self._friendships.find(_where([uid], states)))
+        documents = list(find(self._friendships, _keys([uid], states), by="states"))
         for document in documents:
             self.changes.settle_old(document)
         return documents
 
     def count(self, uid: str, states: Sequence[State], limit: int) -> int:
         """In how many pairs this person's state is one of these; `limit` where it is more."""
-        return self._friendships.count_documents(_where([uid], states), limit=limit)
+        return self._friendships.count_documents(
+            {"states": {"$in": _keys([uid], states)}}, limit=limit
+        )
 
     def _others(self, uids: Iterable[str], state: State) -> dict[str, set[str]]:
         others: dict[str, set[str]] = {uid: set() for uid in uids}
         if not others:
             return others
-        for document in self._friendships.find(_where(others, [state])):
+        for document in find(self._friendships, _keys(others, [state]), by="states"):
             self.changes.settle_old(document)
             for uid in document["_id"].split(" "):
                 if uid in others and state_of(document, uid) == state:
@@ -131,7 +134,7 @@ class Friendships:
     def _copy(self, missing: Iterable[str]) -> dict[str, str]:
         """Copies pairs to Redis, and returns what the copies say."""
         documents: dict[str, Document] = {key: {"_id": key, "rev": 0} for key in missing}
-        for document in self._friendships.find({"_id": {"$in": list(documents)}}):
+        for document in find(self._friendships, list(documents)):
             self.changes.settle_old(document)
             documents[document["_id"]] = document
         self._put(documents.values())
@@ -179,9 +182,9 @@ def states_of(states: Mapping[str, State]) -> list[str]:
     return [f"{uid} {state}" for uid, state in states.items() if state != "none"]
 
 
-def _where(uids: Iterable[str], states: Iterable[State]) -> Document:
-    states = list(states)
-    return {"states": {"$in": [f"{uid} {state}" for uid in uids for state in states]}}
+def _keys(uids: Iterable[str], states: Sequence[State]) -> list[str]:
+    """The keys of these states in the index."""
+    return [f"{uid} {state}" for uid in uids for state in states]
 
 
 def _flags(document: Document) -> str:

@@ -17,6 +17,7 @@ from shared.call import Call
 from shared.collections import USERS, Document
 from shared.commands import command_key
 from shared.errors import CallError, Reason, invalid_params
+from shared.finds import find
 from shared.friendships import ALL, friendships, key_of
 from shared.function import Function
 from shared.params import Cid, Id, Params
@@ -138,9 +139,7 @@ def _act(action: Action, calls: Sequence[Call[Any]]) -> list[Any]:
 
 def _policies(uids: Iterable[str]) -> dict[str, Policy]:
     """The policies of those who are somebody."""
-    if not uids:
-        return {}
-    found = database()[USERS].find({"_id": {"$in": list(uids)}}, {"friend_policy": 1})
+    found = find(database()[USERS], uids, fields={"friend_policy": True})
     return {each["_id"]: each.get("friend_policy", "approve") for each in found}
 
 

@@ -147,6 +147,22 @@ async def test_names_are_completed(terminal: Terminal, name: str) -> None:
     assert await terminal.complete(f"stonechat chat {bob} --with {name}") == []
 
 
+async def test_groups_are_made_and_listed(terminal: Terminal, name: str) -> None:
+    alice, bob, group = name + "a", name + "b", f"{name} team"
+    for each in (alice, bob):
+        await terminal.run("whoami", each)
+    code, (gid,), said = await terminal.run("groups", "create", alice, group, bob)
+    assert (code, said) == (0, "")
+    assert (await terminal.run("groups", "list", bob))[1] == [f"{gid} member 2 {group}"]
+    _, lines, _ = await terminal.run("groups", "members", bob, group)
+    assert sorted(lines) == [f"member {bob}", f"owner  {alice}"]
+    assert (await terminal.run("groups", "remove", alice, gid, bob))[1] == [f"removed {bob}"]
+    assert (await terminal.run("groups", "invite", alice, group, bob))[1] == [f"member {bob}"]
+    assert (await terminal.run("groups", "leave", bob, group))[1] == ["left"]
+    code, _, said = await terminal.run("groups", "leave", bob, group)
+    assert (code, said.count("\n")) == (1, 1)
+
+
 async def test_a_chat_is_with_somebody_or_in_a_group(terminal: Terminal, name: str) -> None:
     assert (await terminal.run("chat", name))[0] == 2
     assert (await terminal.run("chat", name, "--with", "x", "--in", "y"))[0] == 2

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self, TypedDict, cast
 
 from stonechat.params import Call, command, given
 
-Role = Literal["owner", "admin", "member"]
+Role = Literal["owner", "admin", "member", "none"]
 
 
 class Settings(TypedDict, total=False):
@@ -23,7 +23,7 @@ class Settings(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group as its member sees it. `role` is one's own; None where one is no member."""
+    """A group as its member sees it. `role` is one's own."""
 
     gid: str
     conv: str
@@ -33,7 +33,7 @@ class Group:
     ext: Mapping[str, Any] = field(default_factory=dict)
     settings: Settings = field(default_factory=lambda: Settings())
     size: int = 0
-    role: Role | None = None
+    role: Role = "none"
     created_at: int = 0
 
     @classmethod
@@ -48,7 +48,7 @@ class Group:
             ext=fields.get("ext") or {},
             settings=fields.get("settings") or Settings(),
             size=fields.get("size", 0),
-            role=fields.get("role"),
+            role=fields.get("role", "none"),
             created_at=fields.get("created_at", 0),
         )
 
@@ -165,7 +165,7 @@ class Groups:
         return [Member.parse(each) for each in found["members"]]
 
     async def invite(self, gid: str, uids: Sequence[str]) -> dict[str, str]:
-        """What became of each: `member`, or `pending` where they must accept."""
+        """What became of each: `member`, `invited` where they must accept, `blocked`, `full`, …"""
         return await self._each("invite", gid, uids)
 
     async def remove(self, gid: str, uids: Sequence[str]) -> dict[str, str]:
