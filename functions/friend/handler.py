@@ -25,6 +25,7 @@ from shared.stores import database
 
 from . import pairs
 from .pairs import Command
+from .results import Friend, Friends, StateNow
 from .rules import Action, Policy
 
 friend = Function("friend")
@@ -55,7 +56,7 @@ class List(Params):
     state: Literal["friend", "incoming", "outgoing", "blocked"] | None = None
 
 
-@friend.batch("friend.request")
+@friend.batch("friend.request", result=StateNow)
 def request(calls: Sequence[Call[Request]]) -> list[Any]:
     """Asks somebody to be friends, and returns the caller's `state`: `outgoing`, or `friend` where
     the other had asked already or lets anyone in. Refuses with `not_found` (nobody), `blocked`
@@ -64,47 +65,47 @@ def request(calls: Sequence[Call[Request]]) -> list[Any]:
     return _act("request", calls)
 
 
-@friend.batch("friend.accept")
+@friend.batch("friend.accept", result=StateNow)
 def accept(calls: Sequence[Call[Other]]) -> list[Any]:
     """Takes a request, and returns `state`. Refuses with `not_found` where there is nothing between
     the two, `conflict` where it is no request of theirs."""
     return _act("accept", calls)
 
 
-@friend.batch("friend.decline")
+@friend.batch("friend.decline", result=StateNow)
 def decline(calls: Sequence[Call[Other]]) -> list[Any]:
     """Turns a request down; refuses like `friend.accept`."""
     return _act("decline", calls)
 
 
-@friend.batch("friend.remove")
+@friend.batch("friend.remove", result=StateNow)
 def remove(calls: Sequence[Call[Other]]) -> list[Any]:
     """Ends a friendship, or withdraws one's own request, and returns `state`. Refuses with
     `conflict` in all other states."""
     return _act("remove", calls)
 
 
-@friend.batch("friend.block")
+@friend.batch("friend.block", result=StateNow)
 def block(calls: Sequence[Call[Other]]) -> list[Any]:
     """Blocks somebody, whatever the two were; a friendship or a request ends. The other is told of
     that end and not of the block. Refuses with `not_found`, and `conflict` at the limit."""
     return _act("block", calls)
 
 
-@friend.batch("friend.unblock")
+@friend.batch("friend.unblock", result=StateNow)
 def unblock(calls: Sequence[Call[Other]]) -> list[Any]:
     """Ends the caller's block, and returns `state`. Refuses with `conflict` where there is none."""
     return _act("unblock", calls)
 
 
-@friend.batch("friend.update")
+@friend.batch("friend.update", result=Friend)
 def update(calls: Sequence[Call[Update]]) -> list[Any]:
     """Changes what is given of what the caller notes of a friend, and returns the friend; an empty
     value removes it. Refuses with `conflict` where they are no friends."""
     return _act("update", calls)
 
 
-@friend.method("friend.list")
+@friend.method("friend.list", result=Friends)
 def list_friends(call: Call[List]) -> dict[str, Any]:
     """`friends`: everyone with whom the caller's state is `state`, or any but `none`; the oldest
     relation first."""
