@@ -67,6 +67,9 @@ class Settings(BaseSettings):
         "anyone", description="whom people may write to directly"
     )
     friends_limit: int = Field(5000, gt=0, description="friends and open requests of one person")
+    friend_notes_limit: int = Field(
+        1024, gt=0, description="bytes of what one notes of a friend, as JSON"
+    )
     blocks_limit: int = Field(5000, gt=0, description="people that one person has blocked")
 
     # The bus.

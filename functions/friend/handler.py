@@ -101,7 +101,7 @@ def unblock(calls: Sequence[Call[Other]]) -> list[Any]:
 @friend.batch("friend.update", result=Friend)
 def update(calls: Sequence[Call[Update]]) -> list[Any]:
     """Changes what is given of what the caller notes of a friend, and returns the friend; an empty
-    value removes it. Refuses with `conflict` where they are no friends."""
+    value removes it. Refuses with `conflict` where they are no friends, `too_large`."""
     return _act("update", calls)
 
 

@@ -4,6 +4,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import orjson
+
 from shared.changes import Change
 from shared.collections import Document
 from shared.conversation import inbox
@@ -63,8 +65,7 @@ def _document(
         elif becomes != "none":
             sides[uid] = {"since": time.time_ns() // 1_000_000}
     if command.action == "update":
-        noted = sides[command.uid] | dict(command.given)
-        sides[command.uid] = {name: value for name, value in noted.items() if value}
+        sides[command.uid] = _noted(sides[command.uid], command.given)
     document: Document = {
         "_id": key_of(*people),
         "states": states_of(dict(zip(people, after, strict=True))),
@@ -74,6 +75,15 @@ def _document(
     if note and after in (ASKED, INVITED):
         document["note"] = note
     return document
+
+
+def _noted(side: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A side with what is given; empty values remove. Raises `too_large`, as a list holds the notes
+    of all friends."""
+    notes = {name: value for name, value in {**side, **given}.items() if value and name != "since"}
+    if len(orjson.dumps(notes)) > settings().friend_notes_limit:
+        raise CallError(Reason.TOO_LARGE, "more than is noted of a friend")
+    return {"since": side["since"]} | notes
 
 
 def _entries(command: Command, document: Document, step: Step, rev: int) -> list[Document]:

@@ -271,6 +271,17 @@ async def test_what_one_notes_of_a_friend(pair: tuple[Wire, Wire]) -> None:
     assert "tags" not in (await listed(alice))[0]
 
 
+async def test_notes_are_short(pair: tuple[Wire, Wire]) -> None:
+    alice, bob = pair
+    await befriend(alice, bob)
+    room = settings().friend_notes_limit - len('{"ext":{"a":"","b":"","c":""}}')
+    ext = {"a": "x" * 400, "b": "x" * 400, "c": "x" * (room - 800)}
+    assert (await act(alice, "update", bob, ext=ext))["ext"] == ext
+    assert await act(alice, "update", bob, alias="A") == "too_large"
+    assert await act(alice, "update", bob, ext=ext | {"c": ext["c"] + "x"}) == "too_large"
+    assert (await listed(alice))[0]["ext"] == ext
+
+
 @pytest.mark.parametrize(
     ("method", "params", "loc"),
     [
