@@ -8,35 +8,59 @@ from collections.abc import Sequence
 
 from shared.conversation import Conversation
 from shared.errors import CallError, Reason
+from shared.friendships import Pair, Relation, friendships
 from shared.members import Standing, members
 from shared.membership import own
+from shared.settings import settings
 from shared.stores import redis_client
 
 
 def writers(asked: Sequence[tuple[str, Conversation]]) -> list[Standing | CallError]:
     """The standing of each (uid, conversation), or why they may not write: `not_a_member`,
-    `forbidden` (an inbox), `muted`, `blocked`."""
+    `forbidden` (an inbox; somebody whom one blocked; a stranger, where only friends may write),
+    `muted`, `blocked`."""
     wanted: dict[str, list[str]] = {}
+    pairs: list[Pair] = []
     for uid, place in dict.fromkeys(asked):
         if place.kind == "g":
             wanted.setdefault(place.ids[0], []).append(uid)
+        elif place.kind == "d" and uid in place.ids:
+            pairs.append((uid, place.other(uid)))
     with redis_client().pipeline(transaction=False) as pipe:
+        friendships().enqueue(pipe, pairs)
         members().enqueue(pipe, wanted)
-        answers = pipe.execute()
+        answer, *answers = pipe.execute()
+    relations = friendships().found(pairs, answer)
     known = members().found(wanted, answers)
     now = time.time() * 1000
     found: list[Standing | CallError] = []
     for uid, place in asked:
         standing = known[place.ids[0], uid] if place.kind == "g" else own(uid, place)
-        if standing.role is None:
-            found.append(CallError(Reason.NOT_A_MEMBER))
-        elif place.kind == "u":
-            found.append(CallError(Reason.FORBIDDEN, "nobody writes into an inbox"))
-        elif standing.muted_until > now:
-            found.append(CallError(Reason.MUTED, until=standing.muted_until))
-        else:
-            found.append(standing)
+        refusal = _refusal(standing, place, now)
+        if refusal is None and place.kind == "d":
+            refusal = _between(relations[uid, place.other(uid)])
+        found.append(refusal or standing)
     return found
+
+
+def _refusal(standing: Standing, place: Conversation, now: float) -> CallError | None:
+    if standing.role is None:
+        return CallError(Reason.NOT_A_MEMBER)
+    if place.kind == "u":
+        return CallError(Reason.FORBIDDEN, "nobody writes into an inbox")
+    if standing.muted_until > now:
+        return CallError(Reason.MUTED, until=standing.muted_until)
+    return None
+
+
+def _between(relation: Relation) -> CallError | None:
+    if relation.blocked_by:
+        return CallError(Reason.BLOCKED)
+    if relation.blocked:
+        return CallError(Reason.FORBIDDEN, "one whom you blocked")
+    if not relation.friends and settings().strangers == "friends":
+        return CallError(Reason.FORBIDDEN, "only friends write to each other")
+    return None
 
 
 def writer(uid: str, place: Conversation) -> Standing:

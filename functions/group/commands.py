@@ -11,6 +11,7 @@ from typing import Any
 from shared import people
 from shared.call import Call
 from shared.errors import CallError, Reason, invalid_params
+from shared.friendships import friendships
 from shared.settings import settings
 
 from . import views
@@ -281,11 +282,17 @@ def _searchable(name: str, *, listed: bool) -> dict[str, str]:
 
 
 def _addable(call: Call[Any], uids: list[str]) -> list[str]:
-    """Those whom the caller may add: people, who did not block the caller."""
+    """Those whom the caller may add: people whom the caller did not block, nor they the caller."""
     if len(uids) > settings().group_uids_limit:
         raise invalid_params(["uids"], f"at most {settings().group_uids_limit}", "too_long")
     nobody = people.strangers(uids)
-    return [uid for uid in uids if uid not in nobody]
+    between = friendships().relations([(call.uid, uid) for uid in uids])
+    return [
+        uid
+        for uid in uids
+        if uid not in nobody
+        and not (between[call.uid, uid].blocked or between[call.uid, uid].blocked_by)
+    ]
 
 
 def _ask(scene: Scene, call: Call[Any], uids: list[str]) -> None:

@@ -1,6 +1,6 @@
 """Reading: histories, lists of conversations, and how far a person has read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, NotRequired
 
@@ -13,6 +13,7 @@ from shared.call import Call
 from shared.conversation import Conversation
 from shared.entry import shown
 from shared.errors import CallError, Reason, invalid_params
+from shared.friendships import friendships
 from shared.function import Function
 from shared.history import Bounds, History
 from shared.log import log
@@ -182,6 +183,7 @@ def read_conversations(calls: Sequence[Call[Read]]) -> list[Any]:
     known = membership.standings(
         (call.uid, place) for call, place in zip(calls, places, strict=True)
     )
+    quiet = _blocked(zip(calls, places, strict=True))
     signals: list[Delivery] = []
     marks: list[tuple[str, str, int]] = []
     for index, (call, place) in enumerate(zip(calls, places, strict=True)):
@@ -192,7 +194,7 @@ def read_conversations(calls: Sequence[Call[Read]]) -> list[Any]:
             answers[index] = invalid_params(["seq"], "beyond the last entry", "less_than_equal")
         else:
             marks.append((call.uid, conv, seq))
-            signals.append(_read_signal(call, place, standing))
+            signals.append(_read_signal(call, place, standing, quiet=index in quiet))
     if marks:
         states().read(marks)
         bus().publish(signals)
@@ -219,10 +221,24 @@ def _listed(conv: str, tail: Tail, state: State, changed: int) -> dict[str, Any]
     return listed
 
 
-def _read_signal(call: Call[Read], place: Conversation, standing: Standing) -> Delivery:
+def _blocked(asked: Iterable[tuple[Call[Read], Conversation]]) -> set[int]:
+    """The indexes of direct conversations in which one of the two blocked the other."""
+    pairs = {
+        index: (call.uid, place.other(call.uid))
+        for index, (call, place) in enumerate(asked)
+        if place.kind == "d" and call.uid in place.ids
+    }
+    known = friendships().relations(list(dict.fromkeys(pairs.values())))
+    return {index for index, pair in pairs.items() if known[pair].blocked or known[pair].blocked_by}
+
+
+def _read_signal(
+    call: Call[Read], place: Conversation, standing: Standing, *, quiet: bool
+) -> Delivery:
     """For the other person, or the group where it wants receipts, and for one's own devices."""
     params, own = call.params, channels.user(call.uid)
-    told = channels.listeners(place) if place.kind == "d" or standing.receipts else ()
+    tells = not quiet and (place.kind == "d" or standing.receipts)
+    told = channels.listeners(place) if tells else ()
     frame = rpc.notification("read", {"conv": params.conv, "uid": call.uid, "seq": params.seq})
     return Delivery(tuple(dict.fromkeys((own, *told))), frame, skip_session=call.caller.session)
 
