@@ -59,7 +59,7 @@ class Groups:
     def change(self, gid: str, commands: Sequence[str], plan: Plan) -> Document | None:
         """As `Changes.make`. An intent is
 
-        steps    [{by, command, cid, session, body, joins: [uid], leaves: [uid]}], entries of
+        steps    [{by, command, cid, body, joins: [uid], leaves: [uid]}], entries of
                  the group's log in order
         inboxes  [{uid, by, command, cid, body}], entries of people's inboxes
         members  {uid: fields that change}
@@ -163,7 +163,6 @@ class Groups:
                 cid=step["cid"],
                 type="group",
                 body=step["body"],
-                session=step["session"],
                 also=tuple(step["leaves"]),
             )
             for step in intent["steps"]

@@ -120,7 +120,6 @@ class Scene:
                 "by": call.uid,
                 "command": self._command(call, "group"),
                 "cid": call.cid,
-                "session": call.caller.session,
                 "body": {"event": event, "uids": uids, "by": call.uid, **body},
                 "joins": list(joins),
                 "leaves": list(leaves),
