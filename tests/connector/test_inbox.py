@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pytest
 from redis.asyncio import Redis
 
+from connector.emitter import Emitter
 from connector.inbox import RESYNC, Inbox
 from connector.node import Node
 from connector.registry import Registry
@@ -52,6 +53,7 @@ async def desk(stores: Stack) -> AsyncIterator[Desk]:
     sessions: dict[str, Session] = {}
     closed: list[tuple[str, int]] = []
     registry = Registry(client, node_id, subscriptions)
+    emitter = Emitter(client, registry, stream_length=1000, unsent=1000)
     inbox = Inbox(
         client,
         node_id,
@@ -59,8 +61,9 @@ async def desk(stores: Stack) -> AsyncIterator[Desk]:
         registry,
         sessions.values,
         lambda session, code, why: closed.append((session.sid, code)),
+        emitter,
     )
-    node = Node(client, node_id, inbox, ttl=15, interval=3)
+    node = Node(client, node_id, inbox, emitter, ttl=15, interval=3)
     written: dict[str, list[bytes]] = {name: [] for name in "abc"}
     made = Desk(inbox, node, subscriptions, sessions, written, closed, client)
     yield made
@@ -79,7 +82,7 @@ async def test_a_frame_reaches_each_listener_once(desk: Desk) -> None:
     await desk.add("c", two)
     both = (f"user:{one}", f"user:{two}")
     publish(Delivery(both, b"1"), Delivery(both, b"2", skip_session="a"))
-    publish(Delivery((f"user:{new_id()}",), b"nobody's"), Delivery(both, b"3", skip_user=one))
+    publish(Delivery((f"user:{new_id()}",), b"nobody's"), Delivery(both, b"3", skip_users=(one,)))
     await desk.read()
     assert desk.written == {"a": [b"1"], "b": [b"1", b"2"], "c": [b"1", b"2", b"3"]}
 
