@@ -51,15 +51,7 @@ def test_functions_are_one_folder_each() -> None:
 
 
 def test_redis_keys_and_collections_are_spelled_once() -> None:
-    prefixes = (
-        'f"seq:',
-        'f"tail:',
-        'f"node:',
-        'f"channel:',
-        'f"revoked:',
-        'f"attempts:',
-        'f"presence:',
-    )
+    prefixes = ('f"seq:', 'f"tail:', 'f"node:', 'f"channel:', 'f"revoked:', 'f"attempts:')
     wrong = [
         str(file.relative_to(ROOT))
         for folder in ("shared", "functions", "connector")
