@@ -68,9 +68,11 @@ class Dispatcher:
                 if not self._subscribers:
                     await asyncio.sleep(_BLOCK / 1000)
                     continue
-                since = await self._read()
+                reading = [each for each in self._subscribers.values() if each.room]
+                since = await self._read(reading)
                 if since is not None:
-                    await self._wait(since)
+                    full = len(reading) < len(self._subscribers)
+                    await self._wait(since, _BLOCK_FULL if full else _BLOCK)
                 backoff.reset()
             except (RedisError, OSError) as error:
                 logger.warning("dispatcher_failed", error=str(error))
@@ -100,10 +102,9 @@ class Dispatcher:
         for function in self._subscribers.keys() - wanted.keys():
             self._subscribers.pop(function).stop()
 
-    async def _read(self) -> str | None:
-        """Reads what there is for everyone with room. Returns the place in the stream behind which
-        there may be more for one of them, or None where it is better to look again at once."""
-        reading = [each for each in self._subscribers.values() if each.room]
+    async def _read(self, reading: list[Subscriber]) -> str | None:
+        """Reads what there is for these. Returns the place in the stream behind which there may be
+        more for one of them, or None where it is better to look again at once."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for subscriber in reading:
                 pipe.xreadgroup(subscriber.function, self._node, {keys.EVENTS: ">"}, count=_COUNT)
@@ -137,18 +138,22 @@ class Dispatcher:
                 delivered.append(group["last-delivered-id"].decode())
         return min(delivered, key=streams.place, default="$")
 
-    async def _wait(self, since: str) -> None:
-        """Returns when there is more, and after a while."""
-        full = not all(each.room for each in self._subscribers.values())
-        block = _BLOCK_FULL if full else _BLOCK
+    async def _wait(self, since: str, block: int) -> None:
+        """Returns when there is more, and after `block` ms."""
         if await self._redis.xread({keys.EVENTS: since}, count=1, block=block):
             await asyncio.sleep(_GATHER)
 
     async def _make_group(self, function: str) -> None:
-        begin = "0" if function in self._known else "$"
-        logger.warning("events_group_made", function=function, begin=begin)
+        # Where the stream ends, as `$` does; but only with its length can Redis tell the lag.
+        begin, length = "0", None
+        if function not in self._known and await self._redis.exists(keys.EVENTS):
+            stream = await self._redis.xinfo_stream(keys.EVENTS)
+            begin, length = stream["last-generated-id"], stream["entries-added"]
+        logger.info("events_group_made", function=function)
         try:
-            await self._redis.xgroup_create(keys.EVENTS, function, begin, mkstream=True)
+            await self._redis.xgroup_create(
+                keys.EVENTS, function, begin, mkstream=True, entries_read=length
+            )
         except ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):  # another connector was first
                 raise
