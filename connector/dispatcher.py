@@ -38,7 +38,8 @@ _CHUNK = 1000  # stream entries refreshed in one command
 
 
 class Dispatcher:
-    """`run` reads and `tend` takes over, both until cancelled. `start` runs a subscriber's work."""
+    """`run` reads and `tend` takes over, both until cancelled. `start` runs a subscriber's work.
+    `ready` is set once all functions announced so far miss nothing."""
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class Dispatcher:
         start: Callable[[Coroutine[Any, Any, None]], None],
         config: Settings,
     ) -> None:
+        self.ready = asyncio.Event()
         self._redis = client
         self._node = node
         self._forwarder = forwarder
@@ -66,11 +68,13 @@ class Dispatcher:
             try:
                 self._follow_routes()
                 if not self._subscribers:
+                    self.ready.set()
                     await asyncio.sleep(_BLOCK / 1000)
                     continue
                 reading = [each for each in self._subscribers.values() if each.room]
                 since = await self._read(reading)
                 if since is not None:
+                    self.ready.set()
                     full = len(reading) < len(self._subscribers)
                     await self._wait(since, _BLOCK_FULL if full else _BLOCK)
                 backoff.reset()
