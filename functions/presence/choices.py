@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 from pymongo import ReturnDocument, UpdateOne
 
 from shared.collections import PRESENCE, Document
+from shared.finds import find
 from shared.stores import database
 
 Status = Literal["online", "away", "busy", "invisible"]
@@ -34,9 +35,9 @@ class Choice(NamedTuple):
 
 
 def choices(uids: Iterable[str]) -> dict[str, Choice]:
-    """The choice of each; one query."""
+    """The choice of each."""
     found = {uid: Choice() for uid in uids}
-    for document in database()[PRESENCE].find({"_id": {"$in": list(found)}}):
+    for document in find(database()[PRESENCE], found):
         found[document["_id"]] = _choice(document)
     return found
 

@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, with_config
+from typing_extensions import TypedDict
 
 from shared import channels, keys, rpc
 from shared.bus import Delivery, Membership
@@ -23,6 +24,7 @@ from shared.members import groups_of, members_of
 from shared.membership import parsed
 from shared.params import Cid, Conv, Id, Params
 from shared.settings import settings
+from shared.shapes import EXACT, Empty, Presence
 from shared.stores import redis_client
 
 from . import told
@@ -49,7 +51,12 @@ class Watch(Params):
     conv: Conv
 
 
-@presence.method("presence.get")
+@with_config(EXACT)
+class Presences(TypedDict):
+    presence: list[Presence]
+
+
+@presence.method("presence.get", result=Presences)
 def get(call: Call[Get]) -> dict[str, Any]:
     """`presence`, in the order of `uids`: `{uid, status, last_seen, text?}`, where `last_seen` is
     null while connected. Of those whom the caller may not see, and of nobody, only `{uid, status:
@@ -62,7 +69,7 @@ def get(call: Call[Get]) -> dict[str, Any]:
     return {"presence": [seen.get(uid, {"uid": uid, "status": "offline"}) for uid in uids]}
 
 
-@presence.method("presence.set")
+@presence.method("presence.set", result=Empty)
 def set_status(call: Call[Set]) -> dict[str, Any]:
     """Chooses the status to show, and a text with it (without `text` there is none). It stays
     until another is chosen. All who may see it are told, and the caller's other devices."""
@@ -73,7 +80,7 @@ def set_status(call: Call[Set]) -> dict[str, Any]:
     return {}
 
 
-@presence.method("presence.watch")
+@presence.method("presence.watch", result=Empty)
 def watch(call: Call[Watch]) -> dict[str, Any]:
     """This session gets the presence of the group's members until it ends, stops watching or its
     user leaves the group; first of those who are connected now, unless the group is large. Refuses
@@ -95,7 +102,7 @@ def watch(call: Call[Watch]) -> dict[str, Any]:
     return {}
 
 
-@presence.method("presence.unwatch")
+@presence.method("presence.unwatch", result=Empty)
 def unwatch(call: Call[Watch]) -> dict[str, Any]:
     """Ends `presence.watch` for this session. Refuses as it does, but for `not_a_member`."""
     channel = channels.presence(_group(call))
