@@ -398,6 +398,19 @@ async def test_a_killed_connector_has_its_people_leave_within_20_seconds(house: 
     await close((alice, again))
 
 
+async def test_a_connector_that_slept_has_its_people_back(house: House) -> None:
+    alice, bob = await house.person(0), await house.person(1)
+    await house.settle()
+    await house.friends(alice, bob)
+    house.stack.connectors[1].signal(signal.SIGSTOP)
+    try:
+        await until_told(alice, bob, "offline")
+    finally:
+        house.stack.connectors[1].signal(signal.SIGCONT)
+    await until_told(alice, bob, "offline", "online")
+    await close((alice, bob))
+
+
 async def test_a_redis_that_lost_everything_learns_it_again(house: House) -> None:
     alice, bob = await house.person(0), await house.person(1)
     await house.settle()
