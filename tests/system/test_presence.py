@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from pymongo import MongoClient
 from redis.asyncio import Redis
 
 from local.layout import on_free_ports
@@ -33,8 +32,6 @@ class House:
         self.stack = stack
         self.urls = stack.layout.connector_urls
         self.redis: Redis = Redis(port=stack.layout.redis_port or 0)
-        mongo: MongoClient[dict[str, Any]] = MongoClient(port=stack.layout.mongo_port)
-        self.database = mongo["stonechat"]
 
     async def person(self, on: int = 0, name: str = "") -> Wire:
         return await Wire.sign_in(self.urls[on], name or f"u{secrets.token_hex(6)}")
@@ -45,19 +42,13 @@ class House:
         await wire.open(of.tokens["access_token"], name)
         return wire
 
-    async def relate(self, one: Wire, other: Wire, *states: str) -> None:
-        """What each of two is to the other, as the record has it."""
-        first, second = sorted((one.uid, other.uid))
-        named = zip((one.uid, other.uid), states, strict=True)
-        document = {"states": [f"{uid} {state}" for uid, state in named], "rev": 1}
-        self.database["friendships"].replace_one(
-            {"_id": f"{first} {second}"}, document, upsert=True
-        )
-        await self.redis.delete(keys.friendship(f"{first} {second}"))
-
     async def friends(self, one: Wire, *others: Wire) -> None:
         for other in others:
-            await self.relate(one, other, "friend", "friend")
+            await one.call("friend.request", uid=other.uid, cid=secrets.token_hex(4))
+            await other.call("friend.request", uid=one.uid, cid=secrets.token_hex(4))
+
+    async def block(self, one: Wire, other: Wire) -> None:
+        await one.call("friend.block", uid=other.uid, cid=secrets.token_hex(4))
 
     async def settle(self) -> None:
         """Returns when all that happened was told."""
@@ -233,7 +224,7 @@ async def test_the_invisible_are_seen_by_themselves_alone(house: House) -> None:
 async def test_who_may_see_whom(house: House) -> None:
     alice, friend, member, stranger, blocked = [await house.person(n % 2) for n in range(5)]
     await house.friends(alice, friend)
-    await house.relate(alice, blocked, "blocked", "none")
+    await house.block(alice, blocked)
     conv = await group(alice, member, blocked)
     await house.settle()
     hidden = {"uid": alice.uid, "status": "offline"}
@@ -250,7 +241,7 @@ async def test_who_may_see_whom(house: House) -> None:
     found = await friend.call("presence.get", uids=["nobody000000", alice.uid, "nobody000000"])
     assert [each["uid"] for each in found["presence"]] == ["nobody000000", alice.uid]
     assert found["presence"][0] == nobody
-    await house.relate(alice, friend, "blocked", "none")
+    await house.block(alice, friend)
     assert await presence(friend, alice) == [hidden]
     await member.call("group.leave", gid=conv[2:], cid="leave")
     assert await presence(member, alice) == [hidden]
@@ -287,7 +278,7 @@ async def test_limits_of_params(house: House) -> None:
 async def test_watching_a_group(house: House) -> None:
     alice, bob, carol, dave = [await house.person(number % 2) for number in range(4)]
     conv = await group(alice, bob, carol)
-    await house.relate(carol, alice, "blocked", "none")
+    await house.block(carol, alice)
     tablet = await house.device(alice, 1)
     await house.settle()
     await tablet.call("presence.watch", conv=conv)
