@@ -11,6 +11,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from connector import metrics, watch
+from connector.dispatcher import Dispatcher
+from connector.emitter import Emitter
 from connector.forwarder import Forwarder, refused
 from connector.inbox import Inbox
 from connector.lanes import Answer, Lane, Lanes, Pending
@@ -83,6 +85,12 @@ class Connector:
         )
         self._subscriptions = Subscriptions()
         self._registry = Registry(client, self.node_id, self._subscriptions)
+        self._emitter = Emitter(
+            client,
+            self._registry,
+            stream_length=config.events_stream_length,
+            unsent=config.events_unsent,
+        )
         self._server = Server(
             limits,
             self._dispatch,
@@ -99,11 +107,13 @@ class Connector:
             self._registry,
             lambda: self._server.sockets,
             self._close,
+            self._emitter,
         )
         self._node = Node(
             client,
             self.node_id,
             self._inbox,
+            self._emitter,
             ttl=config.node_ttl,
             interval=config.heartbeat_interval,
         )
@@ -115,8 +125,17 @@ class Connector:
             forwarder.forward,
             lambda: self._routes.routes,
             limits.as_result(config.frame_limit),
+            self._emitter,
             batch=config.lane_batch,
             timeout=config.open_timeout,
+        )
+        self._dispatcher = Dispatcher(
+            client,
+            self.node_id,
+            forwarder,
+            lambda: self._routes.routes,
+            self._start,
+            config,
         )
 
     def stop(self) -> None:
@@ -132,6 +151,9 @@ class Connector:
             self._inbox.run(),
             self._node.run(),
             self._routes.run(),
+            self._emitter.run(),
+            self._dispatch_events(),
+            self._dispatcher.tend(),
             self._watch(),
         ):
             self._start(work)
@@ -141,6 +163,7 @@ class Connector:
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.remove(task)
             if not task.cancelled() and task.exception() is not None:
                 logger.error("task_broke", exc_info=task.exception())
                 self.stop()
@@ -158,12 +181,14 @@ class Connector:
         try:
             async with asyncio.timeout(5):
                 await self._node.leave()
+                await self._emitter.flush()
         except (RedisError, OSError, TimeoutError) as error:
             logger.warning("leave_failed", error=str(error))
         logger.info("connector_stopped", node=self.node_id)
 
     def _ready(self) -> bool:
-        return self._routes.loaded.is_set() and not self._stopping.is_set()
+        begun = self._routes.loaded.is_set() and self._dispatcher.ready.is_set()
+        return begun and not self._stopping.is_set()
 
     def _dispatch(self, socket: Socket, request: Request, size: int) -> None:
         """Hands a request to whom it is for; the socket gets one answer."""
@@ -202,6 +227,8 @@ class Connector:
             raise CallError(Reason.OVERLOADED, retry_after=1)
 
     def _leave(self, session: Session) -> None:
+        if session.opened and session.channels:
+            self._emitter.closed(session)
         self._subscriptions.drop(session)
         self._registry.changed()
 
@@ -209,6 +236,10 @@ class Connector:
         socket = self._server.sockets.get(session)
         if socket is not None:
             socket.close(code, why)
+
+    async def _dispatch_events(self) -> None:
+        await self._routes.loaded.wait()
+        await self._dispatcher.run()
 
     async def _watch(self) -> None:
         while True:

@@ -23,7 +23,7 @@ BATCH = "application/cloudevents-batch+json"
 _BUSY = frozenset({429, 502, 503, 504})
 
 
-class _TryAgainError(Exception):
+class TryAgainError(Exception):
     """The batch did not come back. `reached` is whether a function may have seen it."""
 
     def __init__(self, why: str, reached: bool, reason: Reason = Reason.UNAVAILABLE) -> None:
@@ -61,11 +61,11 @@ class Forwarder:
         backoff = Backoff(0.05, 1.0)
         while waiting:
             try:
-                batch = [calls[index] for index in waiting]
-                for index, answer in zip(waiting, await self._post(function, batch), strict=True):
+                batch = [self._event(calls[index]) for index in waiting]
+                for index, answer in zip(waiting, await self.post(function, batch), strict=True):
                     answers[index] = answer
                 break
-            except _TryAgainError as failure:
+            except TryAgainError as failure:
                 again = time.monotonic() < deadline
                 logger.warning(
                     "call_failed", function=function, calls=len(waiting), error=str(failure)
@@ -87,28 +87,30 @@ class Forwarder:
                 break
         return answers
 
-    async def _post(self, function: str, calls: Sequence[Pending]) -> list[Answer]:
-        body = orjson.dumps([self._event(call) for call in calls])
+    async def post(self, function: str, events: Sequence[dict[str, Any]]) -> list[Answer]:
+        """One HTTP call with a CloudEvents batch: an answer for each. Raises `TryAgainError` where
+        no answers came back, `ValueError` where they make no sense."""
+        body = orjson.dumps(events)
         try:
             async with self._http.post(
                 self._url + function, data=body, headers=self._headers, timeout=self._timeout
             ) as response:
                 status, text = response.status, await response.read()
         except aiohttp.ClientConnectorError as error:
-            raise _TryAgainError(str(error), reached=False) from None
+            raise TryAgainError(str(error), reached=False) from None
         except TimeoutError:
-            raise _TryAgainError("timed out", reached=True, reason=Reason.TIMEOUT) from None
+            raise TryAgainError("timed out", reached=True, reason=Reason.TIMEOUT) from None
         except aiohttp.ClientError as error:
-            raise _TryAgainError(str(error) or type(error).__name__, reached=True) from None
+            raise TryAgainError(str(error) or type(error).__name__, reached=True) from None
         if status in _BUSY:
-            raise _TryAgainError(f"status {status}", reached=status != 429)
+            raise TryAgainError(f"status {status}", reached=status != 429)
         if status == 404:
-            return [refused(CallError(Reason.UNKNOWN_METHOD))] * len(calls)
+            return [refused(CallError(Reason.UNKNOWN_METHOD))] * len(events)
         if status != 200:
             raise ValueError(f"{function} answered {status}: {text[:200]!r}")
         answers: list[Answer] = text.split(b"\n")
-        if len(answers) != len(calls):
-            raise ValueError(f"{function} gave {len(answers)} answers to {len(calls)} calls")
+        if len(answers) != len(events):
+            raise ValueError(f"{function} gave {len(answers)} answers to {len(events)} calls")
         return answers
 
     def _event(self, call: Pending) -> dict[str, Any]:

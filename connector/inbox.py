@@ -14,9 +14,12 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from connector import streams
 from connector.backoff import Backoff
+from connector.emitter import Emitter
 from connector.registry import Registry
 from connector.session import Session
+from connector.streams import Entry
 from connector.subscriptions import Subscriptions
 from shared import channels, keys, rpc
 
@@ -26,7 +29,6 @@ RESYNC = rpc.notification("session.resync", {})
 _BLOCK = 1000  # ms
 _COUNT = 200  # stream entries in one read
 
-Entry = tuple[bytes, dict[bytes, bytes]]
 Join = tuple[dict[str, Any], bytes]  # the header of a subscription, and its frame
 
 
@@ -42,6 +44,7 @@ class Inbox:
         registry: Registry,
         sessions: Callable[[], Iterable[Session]],
         close: Callable[[Session, int, str], None],
+        emitter: Emitter,
     ) -> None:
         self._redis = client
         self._key = keys.node(node)
@@ -49,6 +52,7 @@ class Inbox:
         self._registry = registry
         self._sessions = sessions
         self._close = close
+        self._emitter = emitter
         self._last = b"0-0"
         self._read = 0  # stream entries read since the stream began
         self.lost = False  # set from outside: Redis forgot this node
@@ -102,18 +106,23 @@ class Inbox:
         await self._join(joins)
 
     def _write(self, header: dict[str, Any], frame: bytes) -> None:
-        skip_session, skip_user = header.get("skip_session"), header.get("skip_user")
+        skip_session, only = header.get("skip_session"), header.get("only_session")
+        skip_users = frozenset(header.get("skip_users", ()))
         for session in list(self._subscriptions.of_any(header["to"])):
-            if session.sid != skip_session and (skip_user is None or session.uid != skip_user):
+            if (
+                session.sid != skip_session
+                and session.uid not in skip_users
+                and only in (None, session.sid)
+            ):
                 session.write(frame)
 
     async def _join(self, joins: list[Join]) -> None:
         """Carries out subscriptions that follow each other, tells Redis of all of them at once, and
         then their sessions."""
-        done: list[tuple[set[Session], Join]] = []
+        done: list[tuple[list[Session], Join]] = []
         for header, frame in joins:
             uid, channel = header["uid"], header["channel"]
-            sessions = set(self._subscriptions.of(channels.user(uid)))
+            sessions = self._of(header)
             if not sessions or not self._subscriptions.is_news(uid, channel, header.get("rev")):
                 continue
             for session in sessions:
@@ -146,9 +155,18 @@ class Inbox:
             if last is not None
         }
 
+    def _of(self, header: dict[str, Any]) -> list[Session]:
+        """The local sessions that a control is about."""
+        only = header.get("session")
+        return [
+            session
+            for session in self._subscriptions.of(channels.user(header["uid"]))
+            if only in (None, session.sid)
+        ]
+
     def _control(self, header: dict[str, Any], frame: bytes) -> None:
         uid = header["uid"]
-        sessions = list(self._subscriptions.of(channels.user(uid)))
+        sessions = self._of(header)
         match header["op"]:
             case "unsubscribe":
                 channel = header["channel"]
@@ -171,12 +189,7 @@ class Inbox:
 
     async def _next(self) -> list[Entry]:
         found: Any = await self._redis.xread({self._key: self._last}, count=_COUNT, block=_BLOCK)
-        if not found:
-            return []
-        # RESP2 gives a list of (stream, entries), RESP3 a map of stream to [entries].
-        listed = isinstance(found, list)
-        entries: list[Entry] = found[0][1] if listed else found[self._key.encode()][0]
-        return entries
+        return streams.entries(found)
 
     async def _start_again(self) -> None:
         """Redis lost this node, or entries for it: a new stream, all channels told again, and every
@@ -190,6 +203,7 @@ class Inbox:
         for session in sessions:
             if session.opened:
                 session.write(RESYNC)
+                self._emitter.opened(session, again=True)
             await asyncio.sleep(0)
 
 

@@ -7,6 +7,15 @@ FRAMES_IN = Counter("stonechat_frames_in", "Text frames received")
 FRAMES_OUT = Counter("stonechat_frames_out", "Text frames sent")
 REFUSED = Counter("stonechat_refused", "Frames answered by the connector itself", ["reason"])
 CLOSED = Counter("stonechat_closed", "Sockets closed by the server", ["code"])
+EMITTED = Counter("stonechat_events_emitted", "Events of sessions put into the stream")
+UNSENT = Counter("stonechat_events_dropped", "Events of sessions dropped while Redis was away")
+DISPATCHED = Counter(
+    "stonechat_events_dispatched",
+    "Events given to a function: handled, later (it asked for them again), failed (will be tried "
+    "again), dead (put aside)",
+    ["function", "outcome"],
+)
+LAG = Gauge("stonechat_events_lag", "Batches that no connector has read for it yet", ["function"])
 BATCH = Histogram(
     "stonechat_lane_batch",
     "Calls in a batch",

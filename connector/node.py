@@ -4,6 +4,9 @@ A node is its random id; a restarted connector is a new node. The heartbeat writ
 time and looks at the old one: where that is not what this node wrote last, Redis lost it or went
 back in time (or the node slept so long that others swept it), and everything is told again.
 
+Whoever is swept had people, whose sessions are told to have closed with the last heartbeat that
+can have been.
+
 A sweep ends by deleting the dead node's heartbeat, so a node that wakes up in the middle of it
 notices at its next beat, even if it had told its channels again before.
 """
@@ -14,8 +17,10 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from connector.emitter import Emitter, closed_for
 from connector.inbox import Inbox
-from shared import keys
+from shared import channels, keys
+from shared.events import now_ms
 
 logger = structlog.get_logger(__name__)
 
@@ -25,11 +30,19 @@ _SWEEP_LEASE = 30  # seconds
 
 class Node:
     def __init__(
-        self, client: Redis, node: str, inbox: Inbox, *, ttl: float, interval: float
+        self,
+        client: Redis,
+        node: str,
+        inbox: Inbox,
+        emitter: Emitter,
+        *,
+        ttl: float,
+        interval: float,
     ) -> None:
         self._redis = client
         self._node = node
         self._inbox = inbox
+        self._emitter = emitter
         self._ttl = ttl
         self._interval = interval
         self._beats = 0
@@ -58,8 +71,9 @@ class Node:
             self._inbox.lost = True
 
     async def leave(self) -> None:
-        """This node ends: nothing of it stays in Redis."""
-        await self._sweep(self._node)
+        """This node ends: nothing of it stays in Redis. Its sessions' closings were noted."""
+        await self._leave_channels(self._node, await self._channels(self._node))
+        await self._forget(self._node)
 
     async def _sweep_dead(self) -> None:
         nodes = [_text(node) for node in await self._redis.smembers(keys.NODES)]
@@ -75,12 +89,25 @@ class Node:
                 await self._sweep(node)
 
     async def _sweep(self, node: str) -> None:
-        channels = list(await self._redis.smembers(keys.node_channels(node)))
-        for start in range(0, len(channels), _CHUNK):
+        """Takes a node out of all channels, tells whose sessions went with it, and forgets it."""
+        at = now_ms() - int(self._ttl * 1000)
+        names = await self._channels(node)
+        await self._leave_channels(node, names)
+        people = filter(None, map(channels.uid_of, names))
+        await self._emitter.write([closed_for(uid, at) for uid in people])
+        await self._forget(node)
+
+    async def _channels(self, node: str) -> list[str]:
+        return [_text(name) for name in await self._redis.smembers(keys.node_channels(node))]
+
+    async def _leave_channels(self, node: str, names: list[str]) -> None:
+        for start in range(0, len(names), _CHUNK):
             async with self._redis.pipeline(transaction=False) as pipe:
-                for channel in channels[start : start + _CHUNK]:
-                    pipe.srem(keys.channel(_text(channel)), node)
+                for name in names[start : start + _CHUNK]:
+                    pipe.srem(keys.channel(name), node)
                 await pipe.execute()
+
+    async def _forget(self, node: str) -> None:
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.delete(keys.node(node), keys.node_channels(node))
             pipe.srem(keys.NODES, node)

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from connector.emitter import Emitter
 from connector.forwarder import refused
 from connector.lanes import Answer, Forward, Pending
 from connector.registry import Registry
@@ -74,6 +75,7 @@ class Opener:
         forward: Forward,
         routes: Callable[[], Routes],
         limits: dict[str, Any],
+        emitter: Emitter,
         *,
         batch: int,
         timeout: float,
@@ -85,6 +87,7 @@ class Opener:
         self._forward = forward
         self._routes = routes
         self._limits = limits
+        self._emitter = emitter
         self._batch = batch
         self._timeout = timeout
         self._waiting: list[_Opening] = []
@@ -148,6 +151,7 @@ class Opener:
             refusal = refusals.get(session.number)
             if refusal is None and not session.closing:
                 session.opened = True
+                self._emitter.opened(session)
                 opening.answer(_result(self._opened(session, now)))
                 continue
             self._subscriptions.drop(session)

@@ -1,7 +1,8 @@
 """Which function owns which method, from the functions' own annotations.
 
 A function names its methods in the annotation `stonechat.methods`, those that need no signing in
-also in `stonechat.public`, and may set `stonechat.lanes`. The gateway is asked every few seconds;
+also in `stonechat.public`, the types of domain events it wants in `stonechat.events`, and may set
+`stonechat.lanes`. The gateway is asked every few seconds;
 the last good map stays while it does not answer. A static file of the same shape (a JSON object of
 function → annotations) may take the gateway's place.
 
@@ -34,21 +35,26 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """The methods clients may call, and the functions that give a session its channels."""
+    """The methods clients may call, the functions that give a session its channels, and the types
+    of events that functions want."""
 
     methods: dict[str, Route] = field(default_factory=dict)
     channel_functions: tuple[str, ...] = ()
+    events: dict[str, frozenset[str]] = field(default_factory=dict)
 
 
 def build(functions: Mapping[str, Mapping[str, str]], before: Routes) -> Routes:
     """The routes that functions' annotations make."""
     methods: dict[str, Route] = {}
     channel_functions = []
+    events = {}
     for function, annotations in sorted(functions.items()):
         if TOPIC not in annotations.get("topic", "").split(","):
             continue
         public = _names(annotations, "stonechat.public")
         lanes = annotations.get("stonechat.lanes", "")
+        if wanted := _names(annotations, "stonechat.events"):
+            events[function] = frozenset(wanted)
         for name in _names(annotations, "stonechat.methods"):
             route = Route(function, name in public, int(lanes) if lanes.isdigit() else None)
             if name == CHANNELS:
@@ -67,7 +73,7 @@ def build(functions: Mapping[str, Mapping[str, str]], before: Routes) -> Routes:
                 )
                 if keeps:
                     methods[name] = route
-    return Routes(methods, tuple(channel_functions))
+    return Routes(methods, tuple(channel_functions), events)
 
 
 def _names(annotations: Mapping[str, str], key: str) -> list[str]:

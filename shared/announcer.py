@@ -73,6 +73,6 @@ def deliveries(item: Announcement) -> list[Delivery]:
     others = tuple(name for name in listeners if name != own)
     result = [Delivery((own,), to_sender, skip_session=item.session)]
     if others:
-        skip = sender if conversation.kind == "g" else None
-        result.append(Delivery(others, frame, skip_user=skip))
+        skip = (sender,) if conversation.kind == "g" else ()
+        result.append(Delivery(others, frame, skip_users=skip))
     return result

@@ -5,19 +5,21 @@ subscribers of the channels, one adds a single stream entry for each such node. 
 node's stream has a field `items`, a JSON list of headers, and a field `0`, `1`, … for each
 frame, bytes to write as they are. A header is one of
 
-    {"to": [channel, …], "skip_session": sid?, "skip_user": uid?}        deliver the frame
+    {"to": [channel, …], "skip_session": sid?, "skip_users": [uid, …]?,  deliver the frame
+     "only_session": sid?}
     {"op": "subscribe" | "unsubscribe", "uid": uid, "channel": name,     change a user's channels
-     "rev": n?, "hint": conv?}
+     "session": sid?, "rev": n?, "hint": conv?}
     {"op": "close", "uid": uid, "device": did?, "code": n, "why": text}  close a user's sessions
 
-A control's frame, where it has one, is written to the sessions it changed, after the change. Where
-a user's membership of a channel has revisions, one that comes after a higher one is ignored; so
-controls may be repeated and overtake each other. With `hint` the sessions are also told, when the
-change has taken effect, the last number given out in that conversation.
+A delivery's header names those of its channels that the node listens to. A control's frame, where
+it has one, is written to the sessions it changed, after the change. Where a user's membership of a
+channel has revisions, one that comes after a higher one is ignored; so controls may be repeated and
+overtake each other. With `hint` the sessions are also told, when the change has taken effect, the
+last number given out in that conversation.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -32,25 +34,30 @@ from shared.stores import redis_client
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A frame for every session on any of the channels, once, but for the ones to skip."""
+    """A frame for every session on any of the channels, once, but for the ones to skip; or for
+    only one of them."""
 
     to: tuple[str, ...]
     frame: bytes
     skip_session: str | None = None
-    skip_user: str | None = None
+    skip_users: tuple[str, ...] = ()
+    only_session: str | None = None
 
     def header(self) -> dict[str, Any]:
         header: dict[str, Any] = {"to": self.to}
         if self.skip_session is not None:
             header["skip_session"] = self.skip_session
-        if self.skip_user is not None:
-            header["skip_user"] = self.skip_user
+        if self.skip_users:
+            header["skip_users"] = self.skip_users
+        if self.only_session is not None:
+            header["only_session"] = self.only_session
         return header
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """All sessions of a user join or leave a channel; then `frame` is written to them."""
+    """All sessions of a user (or only `session`) join or leave a channel; then `frame` is written
+    to them."""
 
     op: Literal["subscribe", "unsubscribe"]
     uid: str
@@ -58,6 +65,7 @@ class Membership:
     frame: bytes = b""
     rev: int | None = None
     hint: str | None = None
+    session: str | None = None
 
     @property
     def to(self) -> tuple[str, ...]:
@@ -69,6 +77,8 @@ class Membership:
             header["rev"] = self.rev
         if self.hint is not None:
             header["hint"] = self.hint
+        if self.session is not None:
+            header["session"] = self.session
         return header
 
 
@@ -123,8 +133,12 @@ class Bus:
             nodes = dict(zip(names, pipe.execute(), strict=True))
         routed: dict[str, list[Item]] = {}
         for item in items:
-            for node in {node for name in item.to for node in nodes[name]}:
-                routed.setdefault(node.decode(), []).append(item)
+            there: dict[bytes, list[str]] = {}
+            for name in item.to:
+                for node in nodes[name]:
+                    there.setdefault(node, []).append(name)
+            for node, listened in there.items():
+                routed.setdefault(node.decode(), []).append(_narrowed(item, tuple(listened)))
         return routed
 
     def enqueue(self, pipe: Pipeline, routed: dict[str, list[Item]]) -> None:
@@ -145,6 +159,11 @@ class Bus:
             part.append(item)
             size += len(item.frame)
         yield part
+
+
+def _narrowed(item: Item, to: tuple[str, ...]) -> Item:
+    """The item for a node that listens to these of its channels."""
+    return replace(item, to=to) if isinstance(item, Delivery) and item.to != to else item
 
 
 def _fields(items: Sequence[Item]) -> dict[Any, Any]:

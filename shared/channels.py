@@ -13,8 +13,13 @@ def group(gid: str) -> str:
     return f"group:{gid}"
 
 
+def uid_of(channel: str) -> str | None:
+    """Whose sessions are meant, where the channel is a person's."""
+    return channel.removeprefix("user:") if channel.startswith("user:") else None
+
+
 def presence(gid: str) -> str:
-    """The sessions that watch who of a group is there."""
+    """The sessions that watch the presence of a group's members."""
     return f"presence:{gid}"
 
 

@@ -10,6 +10,7 @@
 | `groups` | a group, as its rules see it | gid |
 | `members` | a person who is, was or may become a member | `gid uid` |
 | `friendships` | what two people are to each other (see `friendships`) | `uid uid`, sorted |
+| `presence` | the presence a person chose, and when it was last seen | uid |
 | `commands` | the first result of a changing call | `uid method cid` |
 """
 
@@ -28,6 +29,7 @@ CONVERSATIONS = "conversations"
 GROUPS = "groups"
 MEMBERS = "members"
 FRIENDSHIPS = "friendships"
+PRESENCE = "presence"
 COMMANDS = "commands"
 
 INDEXES: dict[str, list[IndexModel]] = {

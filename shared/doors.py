@@ -5,12 +5,15 @@
   `did`, `sid` and `roles` (comma-separated) say who calls. The answer is a line of JSON for each
   event, in the batch's order: `{"result": …}` or `{"error": …}`, HTTP status 200. So the connector
   passes a line on without parsing it.
+- Domain events come in through that same door, marked by the extension attribute `kind` "event",
+  with the standard attribute `time`. No client's call can carry the mark.
 - Anyone else posts one JSON-RPC 2.0 request, with a user's access token unless the method is
   public.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -18,6 +21,7 @@ import orjson
 from shared import keys, rpc, tokens
 from shared.call import Caller
 from shared.errors import HTTP_STATUS, CallError, Reason
+from shared.events import Happened
 from shared.stores import redis_client
 
 RESERVED = "session."  # methods that functions answer to connectors alone
@@ -38,18 +42,24 @@ class Event:
     caller: Caller
 
 
+Received = Event | Happened
+
+
 def is_batch(headers: Mapping[str, str]) -> bool:
     return headers.get("Content-Type", "").split(";")[0].strip() == BATCH
 
 
-def parse_batch(headers: Mapping[str, str], body: bytes) -> list[Event]:
-    """The events of a batch. Raises `unauthenticated` without a service token and
+def parse_batch(headers: Mapping[str, str], body: bytes) -> list[Received]:
+    """The calls and domain events of a batch. Raises `unauthenticated` without a service token and
     `invalid_request` where the body is not a batch."""
     if not tokens.is_service_token(tokens.bearer(headers.get("Authorization"))):
         raise CallError(Reason.UNAUTHENTICATED, "not a service token")
     try:
-        return [_event(each) for each in orjson.loads(body)]
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return [
+            _happened(each) if each.get("kind") == "event" else _event(each)
+            for each in orjson.loads(body)
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise CallError(Reason.INVALID_REQUEST, "not a CloudEvents batch") from None
 
 
@@ -57,6 +67,11 @@ def _event(fields: dict[str, Any]) -> Event:
     roles = tuple(fields["roles"].split(",")) if fields.get("roles") else ()
     caller = Caller(fields.get("uid"), fields.get("did"), fields.get("sid"), roles)
     return Event(fields["id"], fields["type"], fields.get("data") or {}, caller)
+
+
+def _happened(fields: dict[str, Any]) -> Happened:
+    ts = round(datetime.fromisoformat(fields["time"]).timestamp() * 1000)
+    return Happened(fields["type"], fields["data"], fields["id"], ts)
 
 
 def parse_single(headers: Mapping[str, str], body: bytes, *, public: frozenset[str]) -> Event:

@@ -14,6 +14,12 @@ and a repeated call gets it without running again.
 `@fn.batch` registers a method that takes the calls of a batch at once, and returns a result or a
 `CallError` for each, in order; a repeated `cid` is its own affair.
 
+`@fn.event` registers a handler of domain events (see `events`), which takes those of a batch and
+returns for each None, or a `CallError`: one that says to try again with a `retry_after` gets the
+event again after that many seconds, any other after a back-off, and in the end the event is put
+aside as dead. An event comes at least once and in any order. Nobody but the connectors reaches a
+handler of events.
+
 Calls of one session keep their order; calls of different sessions in a batch may run side by side.
 """
 
@@ -35,14 +41,17 @@ from shared import doors, rpc, stores, telemetry, tokens
 from shared.call import Call
 from shared.collections import COMMANDS
 from shared.commands import Commands
-from shared.doors import Event, Response
+from shared.doors import Event, Received, Response
 from shared.errors import CallError, Reason, invalid_params
+from shared.events import Happened
 from shared.params import invalid_model
 from shared.settings import settings
 
 logger = structlog.get_logger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
+Handler = Callable[[Sequence[Happened]], Sequence[CallError | None]]
+H = TypeVar("H", bound=Handler)
 
 
 class HttpEvent(Protocol):
@@ -72,6 +81,7 @@ class Function:
         """`threads` bounds how many calls of one batch run side by side."""
         self.name = name
         self.methods: dict[str, Method] = {}
+        self.events: dict[str, Handler] = {}
         self._threads = threads
         telemetry.configure(name, settings().log_level)
 
@@ -84,6 +94,15 @@ class Function:
         """Registers a method that takes a list of calls."""
         return self._register(name, result, public=public, batched=True)
 
+    def event(self, type_: str) -> Callable[[H], H]:
+        """Registers a handler of this type of event; it may have several."""
+
+        def register(run: H) -> H:
+            self.events[type_] = run
+            return run
+
+        return register
+
     def handle(self, event: HttpEvent, context: object) -> Response:
         """Answers one HTTP request: a batch, a single call, or `GET …/metrics`."""
         headers = {str(name).title(): value for name, value in event.headers.items()}
@@ -91,8 +110,7 @@ class Function:
             if event.method == "GET" and event.path.endswith("/metrics"):
                 return self._metrics(headers)
             if doors.is_batch(headers):
-                events = doors.parse_batch(headers, event.body)
-                return doors.batch_answer(self.answer(events))
+                return doors.batch_answer(self._batch(doors.parse_batch(headers, event.body)))
             single = doors.parse_single(headers, event.body, public=self._public)
             return doors.single_answer(single.id, self.answer([single])[0])
         except rpc.BadRequestError as refusal:
@@ -123,9 +141,30 @@ class Function:
             telemetry.CALLS.labels(method_name, outcome).inc()
         return answers
 
+    def tell(self, happened: Sequence[Happened]) -> list[CallError | None]:
+        """What became of each domain event, in order. A handler gets all of its events at once."""
+        outcomes: list[CallError | None] = [CallError(Reason.UNKNOWN_METHOD)] * len(happened)
+        batches: dict[Handler, list[int]] = {}
+        for index, event in enumerate(happened):
+            if event.type in self.events:
+                batches.setdefault(self.events[event.type], []).append(index)
+        for run, indexes in batches.items():
+            found = _run_handler(run, [happened[index] for index in indexes])
+            for index, outcome in zip(indexes, found, strict=True):
+                outcomes[index] = outcome
+        for event, outcome in zip(happened, outcomes, strict=True):
+            type_ = event.type if event.type in self.events else "unknown"
+            telemetry.EVENTS.labels(type_, str(outcome.reason) if outcome else "ok").inc()
+        return outcomes
+
     def ready(self) -> bool:
         """Whether the stores answer; the template's readiness asks it."""
         return stores.ready()
+
+    def _batch(self, received: Sequence[Received]) -> list[Any]:
+        calls = iter(self.answer([each for each in received if isinstance(each, Event)]))
+        outcomes = iter(self.tell([each for each in received if isinstance(each, Happened)]))
+        return [next(calls if isinstance(each, Event) else outcomes) for each in received]
 
     @cached_property
     def _public(self) -> frozenset[str]:
@@ -246,6 +285,16 @@ def _run_batch(method: Method, calls: Sequence[Call[Any]]) -> list[Any]:
         return answers
     except Exception as failure:
         return [_refusal(failure, method.name)] * len(calls)
+
+
+def _run_handler(run: Handler, batch: Sequence[Happened]) -> Sequence[CallError | None]:
+    try:
+        outcomes = run(batch)
+        if len(outcomes) != len(batch):
+            raise ValueError(f"{len(outcomes)} outcomes of {len(batch)} events")
+        return outcomes
+    except Exception as failure:
+        return [_refusal(failure, batch[0].type)] * len(batch)
 
 
 def _refusal(failure: Exception, where: str) -> CallError:

@@ -1,6 +1,7 @@
 """Every Redis key, spelled once. All of it is soft state: Stonechat survives its loss."""
 
 NODES = "nodes"  # set: ids of connector nodes
+EVENTS = "events"  # stream: domain events, in batches (see `events`)
 
 
 def sequence(conv: str) -> str:
@@ -76,3 +77,13 @@ def attempts_pause(username: str) -> str:
 def typing(conv: str, uid: str) -> str:
     """String with a TTL: a typing signal passed a moment ago."""
     return f"typing:{conv}:{uid}"
+
+
+def events_dead(function: str) -> str:
+    """Stream: the events that this subscriber failed to handle."""
+    return f"events:dead:{function}"
+
+
+def presence(uid: str) -> str:
+    """Hash: what was last told of a person's presence."""
+    return f"presence:{uid}"

@@ -17,8 +17,9 @@ class Script:
         self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
         _known[self.sha] = text
 
-    def add(self, pipe: Pipeline, key: str, *args: Any) -> None:
-        pipe.execute_command("EVALSHA", self.sha, 1, key, *args)
+    def add(self, pipe: Pipeline, key: str | tuple[str, ...], *args: Any) -> None:
+        keys = (key,) if isinstance(key, str) else key
+        pipe.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)
 
 
 def execute(pipe: Pipeline) -> list[Any]:

@@ -74,8 +74,30 @@ class Settings(BaseSettings):
 
     # The bus.
     node_stream_length: int = Field(10_000, gt=0, description="entries kept for a slow node")
-    node_ttl: float = Field(15.0, gt=0, description="seconds without heartbeat until dead")
+    node_ttl: float = Field(12.0, gt=0, description="seconds without heartbeat until dead")
     bus_entry_limit: int = Field(1024 * 1024, gt=0, description="bytes of frames in one entry")
+
+    # Events.
+    events_stream_length: int = Field(50_000, gt=0, description="batches kept for subscribers")
+    events_attempts: int = Field(10, ge=1, description="tries of an event before it is dead")
+    events_dead_length: int = Field(10_000, gt=0, description="dead events kept of a subscriber")
+    events_claim_after: float = Field(
+        15.0, gt=0, description="seconds until the events of a dead connector are taken over"
+    )
+    events_held: int = Field(
+        10_000, gt=0, description="events of one subscriber that a connector takes at once"
+    )
+    events_unsent: int = Field(
+        50_000, gt=0, description="events that a connector keeps while Redis is away"
+    )
+
+    # Presence.
+    presence_grace: float = Field(5.0, ge=0, description="seconds until going offline is told")
+    presence_watch_limit: int = Field(
+        500,
+        ge=0,
+        description="members of a group whose presence is told to one who begins to watch",
+    )
 
     # The connector.
     connector_host: str = "127.0.0.1"

@@ -11,6 +11,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 CALLS = Counter("stonechat_calls", "Calls handled", ["method", "outcome"])
+EVENTS = Counter("stonechat_events", "Domain events handled", ["type", "outcome"])
 CALL_SECONDS = Histogram(
     "stonechat_call_seconds",
     "Time in the method, of a whole batch where it is one",

@@ -64,7 +64,8 @@ def test_redis_keys_and_collections_are_spelled_once() -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_annotations_say_what_the_handler_has(name: str, layout: object) -> None:
     handler = importlib.import_module(f"functions.{name}.handler")
-    methods = getattr(handler, name).methods
+    function = getattr(handler, name)
+    methods = function.methods
     annotations = STACK["functions"][name]["annotations"]
 
     def listed(key: str) -> list[str]:
@@ -72,6 +73,7 @@ def test_annotations_say_what_the_handler_has(name: str, layout: object) -> None
 
     assert annotations["topic"] == "stonechat"
     assert listed("stonechat.methods") == sorted(methods)
+    assert listed("stonechat.events") == sorted(function.events)
     assert listed("stonechat.public") == sorted(each for each in methods if methods[each].public)
 
 

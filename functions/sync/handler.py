@@ -168,7 +168,7 @@ def tell_typing(call: Call[Typing]) -> dict[str, Any]:
     if redis_client().set(key, 1, nx=True, px=TYPING_PAUSE):
         frame = rpc.notification("typing", {"conv": call.params.conv, "uid": uid})
         others = tuple(name for name in channels.listeners(place) if name != channels.user(uid))
-        call.publish([Delivery(others, frame, skip_user=uid)])
+        call.publish([Delivery(others, frame, skip_users=(uid,))])
     return {}
 
 

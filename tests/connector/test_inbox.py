@@ -4,16 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
+import orjson
 import pytest
 from redis.asyncio import Redis
 
+from connector.emitter import Emitter
 from connector.inbox import RESYNC, Inbox
 from connector.node import Node
 from connector.registry import Registry
 from connector.session import Limits, Session
 from connector.subscriptions import Subscriptions
 from local.stack import Stack
-from shared import keys
+from shared import events, keys
 from shared.bus import Close, Delivery, Item, Membership, bus
 from shared.ids import new_id
 from shared.settings import settings
@@ -52,6 +54,7 @@ async def desk(stores: Stack) -> AsyncIterator[Desk]:
     sessions: dict[str, Session] = {}
     closed: list[tuple[str, int]] = []
     registry = Registry(client, node_id, subscriptions)
+    emitter = Emitter(client, registry, stream_length=1000, unsent=1000)
     inbox = Inbox(
         client,
         node_id,
@@ -59,8 +62,9 @@ async def desk(stores: Stack) -> AsyncIterator[Desk]:
         registry,
         sessions.values,
         lambda session, code, why: closed.append((session.sid, code)),
+        emitter,
     )
-    node = Node(client, node_id, inbox, ttl=15, interval=3)
+    node = Node(client, node_id, inbox, emitter, ttl=15, interval=3)
     written: dict[str, list[bytes]] = {name: [] for name in "abc"}
     made = Desk(inbox, node, subscriptions, sessions, written, closed, client)
     yield made
@@ -79,9 +83,47 @@ async def test_a_frame_reaches_each_listener_once(desk: Desk) -> None:
     await desk.add("c", two)
     both = (f"user:{one}", f"user:{two}")
     publish(Delivery(both, b"1"), Delivery(both, b"2", skip_session="a"))
-    publish(Delivery((f"user:{new_id()}",), b"nobody's"), Delivery(both, b"3", skip_user=one))
+    publish(Delivery((f"user:{new_id()}",), b"nobody's"), Delivery(both, b"3", skip_users=(one,)))
     await desk.read()
     assert desk.written == {"a": [b"1"], "b": [b"1", b"2"], "c": [b"1", b"2", b"3"]}
+
+
+async def test_some_of_the_listeners_are_left_out(desk: Desk) -> None:
+    one, two, three = new_id(), new_id(), new_id()
+    for name, uid in zip("abc", (one, two, three), strict=True):
+        await desk.add(name, uid)
+    everyone = tuple(f"user:{uid}" for uid in (one, two, three, new_id()))
+    publish(
+        Delivery(everyone, b"1", skip_users=(one, three)),
+        Delivery(everyone, b"2", only_session="c"),
+    )
+    await desk.read()
+    assert desk.written == {"a": [], "b": [b"1"], "c": [b"2"]}
+
+
+async def test_a_node_is_told_only_of_channels_it_listens_to(desk: Desk) -> None:
+    uid = new_id()
+    await desk.add("a", uid)
+    publish(Delivery((f"user:{new_id()}", f"user:{uid}", f"user:{new_id()}"), b"1"))
+    [(_, fields)] = await desk.client.xrange(desk.inbox._key)
+    assert orjson.loads(fields[b"items"]) == [{"to": [f"user:{uid}"]}]
+
+
+async def test_one_session_alone_joins_and_leaves(desk: Desk) -> None:
+    uid, channel = new_id(), f"presence:{new_id()}"
+    await desk.add("a", uid)
+    await desk.add("b", uid)
+    told = asyncio.create_task(desk.inbox._registry.run())
+    publish(Membership("subscribe", uid, channel, b"in", session="b"))
+    await desk.read()
+    publish(Delivery((channel,), b"1"))
+    await desk.read()
+    publish(Membership("unsubscribe", uid, channel, b"out", session="b"))
+    await desk.read()
+    told.cancel()
+    assert desk.written["a"] == []
+    assert desk.written["b"] == [b"in", b"1", b"out"]
+    assert channel not in desk.subscriptions
 
 
 async def test_channels_change_before_their_frame_is_written(desk: Desk) -> None:
@@ -166,6 +208,9 @@ async def test_starting_again_tells_channels_and_sessions(desk: Desk) -> None:
     await desk.inbox._start_again()
     told.cancel()
     assert desk.written["a"] == [RESYNC]
+    [opened] = desk.inbox._emitter._unsent
+    assert opened.type == "session.opened"
+    assert opened.data["again"]
     publish(Delivery((f"user:{uid}",), b"heard again"))
     await desk.read()
     assert desk.written["a"] == [RESYNC, b"heard again"]
@@ -181,6 +226,12 @@ async def test_a_dead_node_is_swept_and_a_living_one_is_not(desk: Desk) -> None:
     await desk.node._sweep_dead()
     members = await desk.client.smembers(keys.channel(channel))
     assert members == {desk.node._node.encode()}
+    [(_, fields)] = await desk.client.xrevrange(keys.EVENTS, count=1)
+    [closed] = events.parse(fields)
+    uid = channel.removeprefix("user:")
+    assert closed.type == "session.closed"
+    assert (closed.data["uid"], closed.data["sid"]) == (uid, "")
+    assert closed.ts - closed.data["at"] >= 15_000
     assert not await desk.client.exists(keys.node(dead), keys.node_channels(dead))
     assert await desk.client.sismember(keys.NODES, desk.node._node)
     await desk.client.delete(keys.channel(channel))

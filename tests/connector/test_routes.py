@@ -46,3 +46,11 @@ def test_who_has_a_method_keeps_it() -> None:
     assert build(both, first).methods["poll.create"].function == "poll"
     assert build(both, Routes()).methods["poll.create"].function == "a-poll"
     assert build({"a-poll": both["a-poll"]}, first).methods["poll.create"].function == "a-poll"
+
+
+def test_events_that_functions_want() -> None:
+    functions = {
+        "presence": annotations("presence.get") | {"stonechat.events": "session.opened, a.b"},
+        "poll": annotations("poll.create"),
+    }
+    assert build(functions, Routes()).events == {"presence": {"session.opened", "a.b"}}

@@ -1,0 +1,180 @@
+"""One function that wants events, at its own pace: one batch under way, results judged, what is
+settled acknowledged in Redis."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from connector import metrics
+from connector.backlog import Backlog, Waiting
+from connector.backoff import Backoff
+from connector.forwarder import Forwarder, TryAgainError
+from connector.lanes import Answer
+from connector.streams import Entry
+from shared import events, keys
+from shared.errors import Code
+from shared.events import Happened
+from shared.settings import Settings
+
+logger = structlog.get_logger(__name__)
+
+_LONGEST_WAIT = 3600.0  # seconds for which a function may ask to be left alone with an event
+
+
+class Subscriber:
+    """`add` takes entries of the stream while there is `room`; `run` hands their events over."""
+
+    def __init__(
+        self,
+        function: str,
+        types: frozenset[str],
+        client: Redis,
+        forwarder: Forwarder,
+        config: Settings,
+    ) -> None:
+        self.function = function
+        self.types = types
+        self.backlog = Backlog(config.events_attempts)
+        self._redis = client
+        self._forwarder = forwarder
+        self._batch = config.lane_batch
+        self._held = config.events_held
+        self._dead_length = config.events_dead_length
+        self._dead: list[tuple[Happened, str]] = []
+        self._wake = asyncio.Event()
+        self._stopped = False
+        self._backoff = Backoff(0.1, 5.0)
+
+    @property
+    def room(self) -> bool:
+        return len(self.backlog) < self._held
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        now = _clock()
+        for entry, fields in entries:
+            try:
+                found = [each for each in events.parse(fields) if each.type in self.types]
+            except ValueError as error:
+                logger.error("events_unreadable", entry=entry.decode(), error=str(error))
+                found = []
+            self.backlog.add(entry, found, now)
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Ends `run`. What is not settled stays pending in Redis."""
+        self._stopped = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        while not self._stopped:
+            batch = self.backlog.take(_clock(), self._batch)
+            if batch:
+                await self._deliver(batch)
+            await self._acknowledge()
+            if not batch:
+                await self._until_due()
+
+    async def _until_due(self) -> None:
+        due = self.backlog.next_due
+        try:
+            async with asyncio.timeout_at(due):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        self._wake.clear()
+
+    async def _deliver(self, batch: list[Waiting]) -> None:
+        try:
+            answers = await self._forwarder.post(
+                self.function, [_envelope(waiting.event) for waiting in batch]
+            )
+        except TryAgainError as failure:
+            logger.warning(
+                "events_failed", function=self.function, events=len(batch), error=str(failure)
+            )
+            if failure.reached:
+                self._failed(batch, str(failure))
+                return
+            for waiting in batch:  # no fault of theirs
+                self.backlog.later(waiting, _clock())
+            await self._backoff.pause()
+        except Exception as failure:
+            logger.error("events_broke", function=self.function, exc_info=failure)
+            self._failed(batch, str(failure))
+        else:
+            self._backoff.reset()
+            for waiting, answer in zip(batch, answers, strict=True):
+                self._judge(waiting, answer)
+
+    def _judge(self, waiting: Waiting, answer: Answer) -> None:
+        error = orjson.loads(answer).get("error")
+        if error is None:
+            self.backlog.done(waiting)
+            self._count("handled")
+        elif error["code"] == Code.TRY_AGAIN and "retry_after" in error["data"]:
+            pause = min(max(0.0, float(error["data"]["retry_after"])), _LONGEST_WAIT)
+            self.backlog.later(waiting, _clock() + pause)
+            self._count("later")
+        else:
+            self._failed([waiting], f"{error['data'].get('reason')}: {error['message']}")
+
+    def _failed(self, batch: list[Waiting], why: str) -> None:
+        for waiting in batch:
+            if self.backlog.failed(waiting, _clock()):
+                self._count("failed")
+                continue
+            event = waiting.event
+            logger.warning(
+                "event_dead", function=self.function, id=event.id, type=event.type, error=why
+            )
+            self._dead.append((event, why))
+            self._count("dead")
+
+    async def _acknowledge(self) -> None:
+        """Puts dead events aside and acknowledges what is settled, whenever Redis lets it."""
+        dead, self._dead = self._dead, []
+        settled, backoff = self.backlog.settled(), Backoff(0.05, 2.0)
+        while dead or settled:
+            try:
+                async with self._redis.pipeline(transaction=True) as pipe:
+                    for event, why in dead:
+                        pipe.xadd(
+                            keys.events_dead(self.function),
+                            events.fields([event]) | {b"error": why.encode()},
+                            maxlen=self._dead_length,
+                            approximate=True,
+                        )
+                    if settled:
+                        pipe.xack(keys.EVENTS, self.function, *settled)
+                    await pipe.execute()
+                return
+            except (RedisError, OSError) as error:
+                logger.warning("acknowledging_failed", function=self.function, error=str(error))
+                await backoff.pause()
+
+    def _count(self, outcome: str) -> None:
+        metrics.DISPATCHED.labels(self.function, outcome).inc()
+
+
+def _envelope(event: Happened) -> dict[str, Any]:
+    time = datetime.fromtimestamp(event.ts / 1000, UTC)
+    return {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": "/events",
+        "type": event.type,
+        "kind": "event",
+        "time": time.isoformat(timespec="milliseconds"),
+        "datacontenttype": "application/json",
+        "data": event.data,
+    }
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()

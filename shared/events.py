@@ -1,0 +1,60 @@
+"""Domain events: what happened, told to the functions that announce an interest in it.
+
+    emit([Happened("message.created", {"conv": conv, "seq": seq})])
+
+A function subscribes with `@fn.event("message.created")` and the annotation `stonechat.events`.
+Events wait in one Redis stream, capped, from which the connectors hand them to each subscriber at
+least once, in any order. An entry of the stream holds a batch: its field `events` is a JSON list
+of `{"id", "type", "ts", "data"}`. A repeated event has the same id.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import orjson
+
+from shared import keys
+from shared.ids import new_id
+from shared.settings import settings
+from shared.stores import redis_client
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """One event. `ts` is in UTC milliseconds, `data` a JSON object."""
+
+    type: str
+    data: dict[str, Any]
+    id: str = field(default_factory=new_id)
+    ts: int = field(default_factory=now_ms)
+
+
+def fields(events: Sequence[Happened]) -> dict[Any, Any]:
+    """The stream entry that holds these events."""
+    return {b"events": orjson.dumps([asdict(event) for event in events])}
+
+
+def parse(entry: Mapping[bytes, bytes]) -> list[Happened]:
+    """The events in a stream entry. Raises `ValueError` where it holds none."""
+    try:
+        return [Happened(**each) for each in orjson.loads(entry[b"events"])]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a batch of events: {error!r}") from None
+
+
+def emit(events: Sequence[Happened]) -> None:
+    """Tells all subscribers, in one round trip. Raises `redis.RedisError`; repeat it then, since a
+    subscriber copes with events that come twice."""
+    if events:
+        redis_client().xadd(
+            keys.EVENTS,
+            fields(events),
+            maxlen=settings().events_stream_length,
+            approximate=True,
+        )
