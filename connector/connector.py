@@ -14,6 +14,7 @@ from connector import metrics, watch
 from connector.dispatcher import Dispatcher
 from connector.emitter import Emitter
 from connector.forwarder import Forwarder, refused
+from connector.hooks import Hooks
 from connector.inbox import Inbox
 from connector.lanes import Answer, Lane, Lanes, Pending
 from connector.node import Node
@@ -74,10 +75,11 @@ class Connector:
             config.routes_file,
             config.routes_interval,
         )
+        hooks = Hooks(forwarder, lambda: self._routes.routes)
         self._lanes = Lanes(
             lambda function: Lane(
                 function,
-                forwarder.forward,
+                hooks.forward,
                 config.lane_queue,
                 config.lane_batch,
                 config.lane_batch_bytes,

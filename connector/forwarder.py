@@ -5,6 +5,7 @@ protocol promises it), and all calls where no connection was made. The others ar
 `unavailable` or `timeout`, and their clients decide.
 """
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -86,6 +87,18 @@ class Forwarder:
                     answers[index] = refused(CallError(Reason.INTERNAL))
                 break
         return answers
+
+    async def propose(
+        self, function: str, calls: Sequence[Pending], seconds: float
+    ) -> list[Answer]:
+        """Shows calls to a before-hook: `{"result": null}` for one that may pass, or its error.
+        Raises as `post` does, also after so many seconds."""
+        events = [self._event(call) | {"kind": "before"} for call in calls]
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.post(function, events)
+        except TimeoutError:
+            raise TryAgainError("the hook is too slow", reached=True) from None
 
     async def post(self, function: str, events: Sequence[dict[str, Any]]) -> list[Answer]:
         """One HTTP call with a CloudEvents batch: an answer for each. Raises `TryAgainError` where

@@ -1,10 +1,17 @@
 """Which function owns which method, from the functions' own annotations.
 
-A function names its methods in the annotation `stonechat.methods`, those that need no signing in
-also in `stonechat.public`, the types of domain events it wants in `stonechat.events`, and may set
-`stonechat.lanes`. The gateway is asked every few seconds;
-the last good map stays while it does not answer. A static file of the same shape (a JSON object of
-function → annotations) may take the gateway's place.
+A function names in its annotations, separated by commas:
+
+    stonechat.methods   its methods
+    stonechat.public    those of them that need no signing in
+    stonechat.events    the types of domain events it wants
+    stonechat.before    other functions' methods whose calls it sees first; with
+                        stonechat.before.policy, `refuse` (or `pass`) them where it fails, and
+                        stonechat.before.budget, the milliseconds it has
+    stonechat.lanes     how many batches may be under way
+
+The gateway is asked every few seconds; the last good map stays while it does not answer. A static
+file of the same shape (a JSON object of function → annotations) may take the gateway's place.
 
 Where two functions name the same method, the one that had it keeps it, else the first by name.
 """
@@ -24,6 +31,8 @@ logger = structlog.get_logger(__name__)
 TOPIC = "stonechat"
 RESERVED = "session."  # methods of the connector itself; functions answer some of them to it alone
 CHANNELS = "session.channels"
+_BUDGET = 300  # ms for a hook that names none
+_LONGEST_BUDGET = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +43,24 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Hook:
+    """A function that sees calls before their own function does. `refuses` is what becomes of them
+    where it does not answer within `budget` seconds."""
+
+    function: str
+    refuses: bool
+    budget: float
+
+
+@dataclass(frozen=True, slots=True)
 class Routes:
-    """The methods clients may call, the functions that give a session its channels, and the types
-    of events that functions want."""
+    """The methods clients may call, the functions that give a session its channels, the types of
+    events that functions want, and the hooks of methods, in order."""
 
     methods: dict[str, Route] = field(default_factory=dict)
     channel_functions: tuple[str, ...] = ()
     events: dict[str, frozenset[str]] = field(default_factory=dict)
+    hooks: dict[str, tuple[Hook, ...]] = field(default_factory=dict)
 
 
 def build(functions: Mapping[str, Mapping[str, str]], before: Routes) -> Routes:
@@ -48,6 +68,7 @@ def build(functions: Mapping[str, Mapping[str, str]], before: Routes) -> Routes:
     methods: dict[str, Route] = {}
     channel_functions = []
     events = {}
+    hooks: dict[str, tuple[Hook, ...]] = {}
     for function, annotations in sorted(functions.items()):
         if TOPIC not in annotations.get("topic", "").split(","):
             continue
@@ -55,6 +76,8 @@ def build(functions: Mapping[str, Mapping[str, str]], before: Routes) -> Routes:
         lanes = annotations.get("stonechat.lanes", "")
         if wanted := _names(annotations, "stonechat.events"):
             events[function] = frozenset(wanted)
+        for name in _names(annotations, "stonechat.before"):
+            hooks[name] = (*hooks.get(name, ()), _hook(function, annotations))
         for name in _names(annotations, "stonechat.methods"):
             route = Route(function, name in public, int(lanes) if lanes.isdigit() else None)
             if name == CHANNELS:
@@ -73,7 +96,17 @@ def build(functions: Mapping[str, Mapping[str, str]], before: Routes) -> Routes:
                 )
                 if keeps:
                     methods[name] = route
-    return Routes(methods, tuple(channel_functions), events)
+    return Routes(methods, tuple(channel_functions), events, hooks)
+
+
+def _hook(function: str, annotations: Mapping[str, str]) -> Hook:
+    budget = annotations.get("stonechat.before.budget", "")
+    milliseconds = int(budget) if budget.isdigit() else _BUDGET
+    return Hook(
+        function,
+        refuses=annotations.get("stonechat.before.policy") != "pass",
+        budget=min(milliseconds, _LONGEST_BUDGET) / 1000,
+    )
 
 
 def _names(annotations: Mapping[str, str], key: str) -> list[str]:

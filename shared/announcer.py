@@ -11,10 +11,11 @@ from typing import Any
 import orjson
 import redis
 
-from shared import channels, rpc
+from shared import bodies, channels, events, rpc
 from shared.bus import Bus, Delivery
 from shared.collections import Document
 from shared.conversation import parse
+from shared.events import Happened
 from shared.scripts import execute
 from shared.tails import Tails
 
@@ -46,6 +47,7 @@ class Announcer:
         last = {item.document["conv"]: item for item in announcements}
         with self._redis.pipeline(transaction=False) as pipe:
             self._bus.enqueue(pipe, routed)
+            events.enqueue(pipe, [_created(each) for each in announcements if _is_message(each)])
             for conv, item in last.items():
                 self._tails.advance(pipe, conv, item.document["seq"], orjson.dumps(item.shown))
             execute(pipe)
@@ -55,6 +57,18 @@ class Announcer:
         convs = list({document["conv"] for document in documents})
         seqs = self._tails.seqs(convs)
         return [document for document in documents if seqs[document["conv"]] < document["seq"]]
+
+
+def _is_message(item: Announcement) -> bool:
+    return item.document["type"] in bodies.TYPES
+
+
+def _created(item: Announcement) -> Happened:
+    """The domain event `message.created`. It carries no content, which stays where it is sealed;
+    and it has the entry's id, so that one that is announced again is known again."""
+    document = item.document
+    place = {name: document[name] for name in ("conv", "seq", "id", "sender", "type", "ts")}
+    return Happened("message.created", place, document["id"], document["ts"])
 
 
 def deliveries(item: Announcement) -> list[Delivery]:

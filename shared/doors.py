@@ -42,7 +42,11 @@ class Event:
     caller: Caller
 
 
-Received = Event | Happened
+class Proposal(Event):
+    """A call that another function is about to get, shown to a before-hook."""
+
+
+Received = Event | Proposal | Happened
 
 
 def is_batch(headers: Mapping[str, str]) -> bool:
@@ -55,18 +59,25 @@ def parse_batch(headers: Mapping[str, str], body: bytes) -> list[Received]:
     if not tokens.is_service_token(tokens.bearer(headers.get("Authorization"))):
         raise CallError(Reason.UNAUTHENTICATED, "not a service token")
     try:
-        return [
-            _happened(each) if each.get("kind") == "event" else _event(each)
-            for each in orjson.loads(body)
-        ]
+        return [_received(each) for each in orjson.loads(body)]
     except (KeyError, TypeError, ValueError, AttributeError):
         raise CallError(Reason.INVALID_REQUEST, "not a CloudEvents batch") from None
 
 
-def _event(fields: dict[str, Any]) -> Event:
+def _received(fields: dict[str, Any]) -> Received:
+    match fields.get("kind"):
+        case "event":
+            return _happened(fields)
+        case "before":
+            return _event(fields, Proposal)
+        case _:
+            return _event(fields, Event)
+
+
+def _event(fields: dict[str, Any], made: type[Event]) -> Event:
     roles = tuple(fields["roles"].split(",")) if fields.get("roles") else ()
     caller = Caller(fields.get("uid"), fields.get("did"), fields.get("sid"), roles)
-    return Event(fields["id"], fields["type"], fields.get("data") or {}, caller)
+    return made(fields["id"], fields["type"], fields.get("data") or {}, caller)
 
 
 def _happened(fields: dict[str, Any]) -> Happened:

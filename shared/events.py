@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import orjson
+from redis.client import Pipeline
 
 from shared import keys
 from shared.ids import new_id
@@ -52,9 +53,14 @@ def emit(events: Sequence[Happened]) -> None:
     """Tells all subscribers, in one round trip. Raises `redis.RedisError`; repeat it then, since a
     subscriber copes with events that come twice."""
     if events:
-        redis_client().xadd(
-            keys.EVENTS,
-            fields(events),
-            maxlen=settings().events_stream_length,
-            approximate=True,
+        with redis_client().pipeline(transaction=False) as pipe:
+            enqueue(pipe, events)
+            pipe.execute()
+
+
+def enqueue(pipe: Pipeline, events: Sequence[Happened]) -> None:
+    """Adds the same to a pipeline: no round trip of its own."""
+    if events:
+        pipe.xadd(
+            keys.EVENTS, fields(events), maxlen=settings().events_stream_length, approximate=True
         )

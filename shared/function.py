@@ -20,6 +20,10 @@ event again after that many seconds, any other after a back-off, and in the end 
 aside as dead. An event comes at least once and in any order. Nobody but the connectors reaches a
 handler of events.
 
+`@fn.before` registers a hook: it takes calls of another function's method (`Proposal`) before that
+function gets them, and returns for each None, to let it pass, or the `CallError` that its caller is
+told.
+
 Calls of one session keep their order; calls of different sessions in a batch may run side by side.
 """
 
@@ -41,7 +45,7 @@ from shared import doors, rpc, stores, telemetry, tokens
 from shared.call import Call
 from shared.collections import COMMANDS
 from shared.commands import Commands
-from shared.doors import Event, Received, Response
+from shared.doors import Event, Proposal, Received, Response
 from shared.errors import CallError, Reason, invalid_params
 from shared.events import Happened
 from shared.params import invalid_model
@@ -52,6 +56,8 @@ logger = structlog.get_logger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
 Handler = Callable[[Sequence[Happened]], Sequence[CallError | None]]
 H = TypeVar("H", bound=Handler)
+Hook = Callable[[Sequence[Proposal]], Sequence[CallError | None]]
+K = TypeVar("K", bound=Hook)
 
 
 class HttpEvent(Protocol):
@@ -82,6 +88,7 @@ class Function:
         self.name = name
         self.methods: dict[str, Method] = {}
         self.events: dict[str, Handler] = {}
+        self.hooks: dict[str, Hook] = {}
         self._threads = threads
         telemetry.configure(name, settings().log_level)
 
@@ -99,6 +106,15 @@ class Function:
 
         def register(run: H) -> H:
             self.events[type_] = run
+            return run
+
+        return register
+
+    def before(self, method: str) -> Callable[[K], K]:
+        """Registers a hook that sees this method's calls first."""
+
+        def register(run: K) -> K:
+            self.hooks[method] = run
             return run
 
         return register
@@ -149,7 +165,8 @@ class Function:
             if event.type in self.events:
                 batches.setdefault(self.events[event.type], []).append(index)
         for run, indexes in batches.items():
-            found = _run_handler(run, [happened[index] for index in indexes])
+            batch = [happened[index] for index in indexes]
+            found = _run_handler(run, batch, batch[0].type)
             for index, outcome in zip(indexes, found, strict=True):
                 outcomes[index] = outcome
         for event, outcome in zip(happened, outcomes, strict=True):
@@ -157,14 +174,34 @@ class Function:
             telemetry.EVENTS.labels(type_, str(outcome.reason) if outcome else "ok").inc()
         return outcomes
 
+    def judge(self, proposals: Sequence[Proposal]) -> list[CallError | None]:
+        """Whether each of these calls of other functions may pass (None)."""
+        verdicts: list[CallError | None] = [CallError(Reason.UNKNOWN_METHOD)] * len(proposals)
+        batches: dict[str, list[int]] = {}
+        for index, proposal in enumerate(proposals):
+            if proposal.method in self.hooks:
+                batches.setdefault(proposal.method, []).append(index)
+        for method, indexes in batches.items():
+            found = _run_handler(self.hooks[method], [proposals[each] for each in indexes], method)
+            for index, verdict in zip(indexes, found, strict=True):
+                verdicts[index] = verdict
+        return verdicts
+
     def ready(self) -> bool:
         """Whether the stores answer; the template's readiness asks it."""
         return stores.ready()
 
     def _batch(self, received: Sequence[Received]) -> list[Any]:
-        calls = iter(self.answer([each for each in received if isinstance(each, Event)]))
-        outcomes = iter(self.tell([each for each in received if isinstance(each, Happened)]))
-        return [next(calls if isinstance(each, Event) else outcomes) for each in received]
+        """The answers to whatever came, in its order."""
+        kinds: dict[type, tuple[list[Any], Callable[[list[Any]], list[Any]]]] = {
+            Event: ([], self.answer),
+            Happened: ([], self.tell),
+            Proposal: ([], self.judge),
+        }
+        for each in received:
+            kinds[type(each)][0].append(each)
+        answers = {kind: iter(run(items) if items else []) for kind, (items, run) in kinds.items()}
+        return [next(answers[type(each)]) for each in received]
 
     @cached_property
     def _public(self) -> frozenset[str]:
@@ -287,14 +324,16 @@ def _run_batch(method: Method, calls: Sequence[Call[Any]]) -> list[Any]:
         return [_refusal(failure, method.name)] * len(calls)
 
 
-def _run_handler(run: Handler, batch: Sequence[Happened]) -> Sequence[CallError | None]:
+def _run_handler(
+    run: Callable[[Any], Sequence[CallError | None]], batch: Sequence[Any], where: str
+) -> Sequence[CallError | None]:
     try:
         outcomes = run(batch)
         if len(outcomes) != len(batch):
-            raise ValueError(f"{len(outcomes)} outcomes of {len(batch)} events")
+            raise ValueError(f"{len(outcomes)} outcomes of {len(batch)}")
         return outcomes
     except Exception as failure:
-        return [_refusal(failure, batch[0].type)] * len(batch)
+        return [_refusal(failure, where)] * len(batch)
 
 
 def _refusal(failure: Exception, where: str) -> CallError:

@@ -73,6 +73,7 @@ def test_annotations_say_what_the_handler_has(name: str, layout: object) -> None
 
     assert annotations["topic"] == "stonechat"
     assert listed("stonechat.methods") == sorted(methods)
+    assert listed("stonechat.before") == sorted(function.hooks)
     assert listed("stonechat.events") == sorted(function.events)
     assert listed("stonechat.public") == sorted(each for each in methods if methods[each].public)
 
