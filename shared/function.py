@@ -162,9 +162,10 @@ class Function:
         return stores.ready()
 
     def _batch(self, received: Sequence[Received]) -> list[Any]:
-        calls = iter(self.answer([each for each in received if isinstance(each, Event)]))
+        calls = [each for each in received if isinstance(each, Event)]
+        answers = iter(self.answer(calls) if calls else [])
         outcomes = iter(self.tell([each for each in received if isinstance(each, Happened)]))
-        return [next(calls if isinstance(each, Event) else outcomes) for each in received]
+        return [next(answers if isinstance(each, Event) else outcomes) for each in received]
 
     @cached_property
     def _public(self) -> frozenset[str]:
