@@ -153,7 +153,7 @@ class Connector:
             self._inbox.run(),
             self._node.run(),
             self._routes.run(),
-            self._emitter.run(),
+            self._emit(),
             self._dispatch_events(),
             self._dispatcher.tend(),
             self._watch(),
@@ -189,8 +189,7 @@ class Connector:
         logger.info("connector_stopped", node=self.node_id)
 
     def _ready(self) -> bool:
-        begun = self._routes.loaded.is_set() and self._dispatcher.ready.is_set()
-        return begun and not self._stopping.is_set()
+        return self._routes.loaded.is_set() and not self._stopping.is_set()
 
     def _dispatch(self, socket: Socket, request: Request, size: int) -> None:
         """Hands a request to whom it is for; the socket gets one answer."""
@@ -238,6 +237,10 @@ class Connector:
         socket = self._server.sockets.get(session)
         if socket is not None:
             socket.close(code, why)
+
+    async def _emit(self) -> None:
+        await self._dispatcher.ready.wait()
+        await self._emitter.run()
 
     async def _dispatch_events(self) -> None:
         await self._routes.loaded.wait()
