@@ -24,7 +24,7 @@ from connector.routes import RESERVED, RouteSource
 from connector.server import Server, Socket
 from connector.session import SIGNED_OUT, Limits, Session
 from connector.subscriptions import Subscriptions
-from shared import rpc, secretfiles
+from shared import keys, rpc, secretfiles
 from shared.errors import CallError, Reason
 from shared.ids import new_id
 from shared.rpc import Request
@@ -131,14 +131,18 @@ class Connector:
             batch=config.lane_batch,
             timeout=config.open_timeout,
         )
-        self._dispatcher = Dispatcher(
-            client,
-            self.node_id,
-            forwarder,
-            lambda: self._routes.routes,
-            self._start,
-            config,
-        )
+        self._dispatchers = [
+            Dispatcher(
+                stream,
+                client,
+                self.node_id,
+                forwarder,
+                lambda: self._routes.routes,
+                self._start,
+                config,
+            )
+            for stream in (keys.EVENTS, keys.MESSAGE_EVENTS)
+        ]
 
     def stop(self) -> None:
         """Begins to drain. Safe to call from a signal handler, and twice."""
@@ -154,8 +158,8 @@ class Connector:
             self._node.run(),
             self._routes.run(),
             self._emit(),
-            self._dispatch_events(),
-            self._dispatcher.tend(),
+            *(self._dispatch_events(each) for each in self._dispatchers),
+            *(each.tend() for each in self._dispatchers),
             self._watch(),
         ):
             self._start(work)
@@ -239,12 +243,13 @@ class Connector:
             socket.close(code, why)
 
     async def _emit(self) -> None:
-        await self._dispatcher.ready.wait()
+        for dispatcher in self._dispatchers:
+            await dispatcher.ready.wait()
         await self._emitter.run()
 
-    async def _dispatch_events(self) -> None:
+    async def _dispatch_events(self, dispatcher: Dispatcher) -> None:
         await self._routes.loaded.wait()
-        await self._dispatcher.run()
+        await dispatcher.run()
 
     async def _watch(self) -> None:
         while True:

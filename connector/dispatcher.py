@@ -25,7 +25,7 @@ from connector.backoff import Backoff
 from connector.forwarder import Forwarder
 from connector.routes import Routes
 from connector.subscriber import Subscriber
-from shared import keys
+from shared import events, keys
 from shared.settings import Settings
 
 logger = structlog.get_logger(__name__)
@@ -38,11 +38,12 @@ _CHUNK = 1000  # stream entries refreshed in one command
 
 
 class Dispatcher:
-    """`run` reads and `tend` takes over, both until cancelled. `start` runs a subscriber's work.
-    `ready` is set once all functions announced so far miss nothing."""
+    """Of one stream. `run` reads and `tend` takes over, both until cancelled. `start` runs a
+    subscriber's work. `ready` is set once all functions announced so far miss nothing."""
 
     def __init__(
         self,
+        stream: str,
         client: Redis,
         node: str,
         forwarder: Forwarder,
@@ -51,6 +52,7 @@ class Dispatcher:
         config: Settings,
     ) -> None:
         self.ready = asyncio.Event()
+        self._stream = stream
         self._redis = client
         self._node = node
         self._forwarder = forwarder
@@ -95,12 +97,18 @@ class Dispatcher:
                     logger.warning("tending_failed", error=str(error))
 
     def _follow_routes(self) -> None:
-        wanted = self._routes().events
+        wanted = {
+            function: here
+            for function, types in self._routes().events.items()
+            if (here := frozenset(each for each in types if events.stream(each) == self._stream))
+        }
         for function, types in wanted.items():
             if function in self._subscribers:
                 self._subscribers[function].types = types
                 continue
-            subscriber = Subscriber(function, types, self._redis, self._forwarder, self._config)
+            subscriber = Subscriber(
+                self._stream, function, types, self._redis, self._forwarder, self._config
+            )
             self._subscribers[function] = subscriber
             self._start(subscriber.run())
         for function in self._subscribers.keys() - wanted.keys():
@@ -111,8 +119,8 @@ class Dispatcher:
         more for one of them, or None where it is better to look again at once."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for subscriber in reading:
-                pipe.xreadgroup(subscriber.function, self._node, {keys.EVENTS: ">"}, count=_COUNT)
-            pipe.xinfo_groups(keys.EVENTS)
+                pipe.xreadgroup(subscriber.function, self._node, {self._stream: ">"}, count=_COUNT)
+            pipe.xinfo_groups(self._stream)
             *found, groups = await pipe.execute(raise_on_error=False)
         again = False
         for subscriber, entries in zip(reading, found, strict=True):
@@ -137,26 +145,26 @@ class Dispatcher:
             function = group["name"].decode()
             if function in self._subscribers:
                 self._known.add(function)
-                metrics.LAG.labels(function).set(group["lag"] or 0)
+                metrics.LAG.labels(function, self._stream).set(group["lag"] or 0)
             if function in reading:
                 delivered.append(group["last-delivered-id"].decode())
         return min(delivered, key=streams.place, default="$")
 
     async def _wait(self, since: str, block: int) -> None:
         """Returns when there is more, and after `block` ms."""
-        if await self._redis.xread({keys.EVENTS: since}, count=1, block=block):
+        if await self._redis.xread({self._stream: since}, count=1, block=block):
             await asyncio.sleep(_GATHER)
 
     async def _make_group(self, function: str) -> None:
         # Where the stream ends, as `$` does; but only with its length can Redis tell the lag.
         begin, length = "0", None
-        if function not in self._known and await self._redis.exists(keys.EVENTS):
-            stream = await self._redis.xinfo_stream(keys.EVENTS)
+        if function not in self._known and await self._redis.exists(self._stream):
+            stream = await self._redis.xinfo_stream(self._stream)
             begin, length = stream["last-generated-id"], stream["entries-added"]
         logger.info("events_group_made", function=function)
         try:
             await self._redis.xgroup_create(
-                keys.EVENTS, function, begin, mkstream=True, entries_read=length
+                self._stream, function, begin, mkstream=True, entries_read=length
             )
         except ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):  # another connector was first
@@ -166,7 +174,7 @@ class Dispatcher:
         held: list[Any] = list(subscriber.backlog.entries)
         for start in range(0, len(held), _CHUNK):
             await self._redis.xclaim(
-                keys.EVENTS,
+                self._stream,
                 subscriber.function,
                 self._node,
                 min_idle_time=self._milliseconds(1 / 6),  # not what another just took over
@@ -178,7 +186,7 @@ class Dispatcher:
         cursor: Any = "0-0"
         while subscriber.room:
             cursor, entries, *_ = await self._redis.xautoclaim(
-                keys.EVENTS,
+                self._stream,
                 subscriber.function,
                 self._node,
                 min_idle_time=self._milliseconds(1),
@@ -195,11 +203,11 @@ class Dispatcher:
 
     async def _remove_the_dead(self, function: str) -> None:
         """Consumers of nodes that are gone, when nothing of theirs is pending."""
-        consumers = await self._redis.xinfo_consumers(keys.EVENTS, function)
+        consumers = await self._redis.xinfo_consumers(self._stream, function)
         idle = [each["name"].decode() for each in consumers if not each["pending"]]
         for node in idle:
             if node != self._node and not await self._redis.exists(keys.node_alive(node)):
-                await self._redis.xgroup_delconsumer(keys.EVENTS, function, node)
+                await self._redis.xgroup_delconsumer(self._stream, function, node)
 
     def _milliseconds(self, share: float) -> int:
         return int(self._claim_after * share * 1000)

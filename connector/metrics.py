@@ -15,7 +15,9 @@ DISPATCHED = Counter(
     "again), dead (put aside)",
     ["function", "outcome"],
 )
-LAG = Gauge("stonechat_events_lag", "Batches that no connector has read for it yet", ["function"])
+LAG = Gauge(
+    "stonechat_events_lag", "Batches that no connector has read for it yet", ["function", "stream"]
+)
 BATCH = Histogram(
     "stonechat_lane_batch",
     "Calls in a batch",

@@ -32,6 +32,7 @@ class Subscriber:
 
     def __init__(
         self,
+        stream: str,
         function: str,
         types: frozenset[str],
         client: Redis,
@@ -39,6 +40,7 @@ class Subscriber:
         config: Settings,
     ) -> None:
         self.function = function
+        self._stream = stream
         self.types = types
         self.backlog = Backlog(config.events_attempts)
         self._redis = client
@@ -151,7 +153,7 @@ class Subscriber:
                             approximate=True,
                         )
                     if settled:
-                        pipe.xack(keys.EVENTS, self.function, *settled)
+                        pipe.xack(self._stream, self.function, *settled)
                     await pipe.execute()
                 return
             except (RedisError, OSError) as error:

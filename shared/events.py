@@ -3,9 +3,11 @@
     emit([Happened("message.created", {"conv": conv, "seq": seq})])
 
 A function subscribes with `@fn.event("message.created")` and the annotation `stonechat.events`.
-Events wait in one Redis stream, capped, from which the connectors hand them to each subscriber at
-least once, in any order. An entry of the stream holds a batch: its field `events` is a JSON list
-of `{"id", "type", "ts", "data"}`. A repeated event has the same id.
+Events wait in Redis streams, capped, from which the connectors hand them to each subscriber at
+least once, in any order. Those of messages have a stream of their own: who does not want them need
+not read them, and where nobody does, the stream does not even come to be. An entry of a stream
+holds a batch: its field `events` is a JSON list of `{"id", "type", "ts", "data"}`. A repeated event
+has the same id.
 """
 
 import time
@@ -60,7 +62,20 @@ def emit(events: Sequence[Happened]) -> None:
 
 def enqueue(pipe: Pipeline, events: Sequence[Happened]) -> None:
     """Adds the same to a pipeline: no round trip of its own."""
-    if events:
+    batches: dict[str, list[Happened]] = {}
+    for event in events:
+        batches.setdefault(stream(event.type), []).append(event)
+    for name, batch in batches.items():
+        # The stream is made by its first subscriber; until then nobody would read it.
         pipe.xadd(
-            keys.EVENTS, fields(events), maxlen=settings().events_stream_length, approximate=True
+            name,
+            fields(batch),
+            maxlen=settings().events_stream_length,
+            approximate=True,
+            nomkstream=name == keys.MESSAGE_EVENTS,
         )
+
+
+def stream(type_: str) -> str:
+    """The stream that events of this type wait in."""
+    return keys.MESSAGE_EVENTS if type_.startswith("message.") else keys.EVENTS

@@ -2,6 +2,7 @@
 
 NODES = "nodes"  # set: ids of connector nodes
 EVENTS = "events"  # stream: domain events, in batches (see `events`)
+MESSAGE_EVENTS = "events:message"  # stream: those of messages, which are many
 
 
 def sequence(conv: str) -> str:

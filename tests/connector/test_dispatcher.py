@@ -117,7 +117,9 @@ async def dispatching(
     async with aiohttp.ClientSession() as http:
         url = f"http://{ports.LOOPBACK}:{listener.port}"
         forwarder = Forwarder(http, url, node, "token", timeout=5, retry_for=0)
-        made = Dispatcher(client, node or new_id(), forwarder, listener.routes, start, config)
+        made = Dispatcher(
+            keys.EVENTS, client, node or new_id(), forwarder, listener.routes, start, config
+        )
         start(made.run())
         start(made.tend())
         try:
