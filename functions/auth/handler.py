@@ -9,16 +9,19 @@ themselves for some minutes, are refused everywhere meanwhile, and its sockets c
 import time
 from typing import Any
 
+import redis
+import structlog
 from pydantic import Field, with_config
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 from typing_extensions import TypedDict
 
-from shared import keys, tokens
+from shared import events, keys, tokens
 from shared.bus import Close, bus
 from shared.call import Call
 from shared.collections import CREDENTIALS, DEVICES, USERS
 from shared.errors import CallError, Reason
+from shared.events import Happened
 from shared.function import Function
 from shared.ids import new_id
 from shared.params import NoParams, Params
@@ -29,6 +32,7 @@ from shared.stores import database, redis_client
 from . import passwords
 
 auth = Function("auth", threads=4)
+logger = structlog.get_logger(__name__)
 
 SIGNED_OUT = 4001  # WebSocket close code
 
@@ -78,7 +82,13 @@ def register(call: Call[Register]) -> dict[str, Any]:
     except DuplicateKeyError:
         database()[CREDENTIALS].delete_one({"_id": uid})
         raise CallError(Reason.USERNAME_TAKEN) from None
-    return _sign_in(uid)
+    answer = _sign_in(uid)
+    try:
+        events.emit([Happened("user.registered", {"uid": uid, "username": params.username}, uid)])
+    except redis.RedisError as error:
+        # The account is there and its owner is told so; a welcome may be lost.
+        logger.warning("event_lost", type="user.registered", error=str(error))
+    return answer
 
 
 @auth.method("auth.login", result=SignedIn, public=True)
