@@ -13,6 +13,16 @@ Conv = Annotated[str, StringConstraints(pattern=r"^(d:[a-z0-9]{8,40}:|[gu]:)[a-z
 Seq = Annotated[int, Field(ge=0, le=2**53)]
 
 
+# What an app keeps with a person, a group or a friend, and the server does not look into.
+Ext = Annotated[
+    dict[
+        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")],
+        Annotated[str, StringConstraints(max_length=500)],
+    ],
+    Field(max_length=20),
+]
+
+
 class Params(BaseModel):
     """What a method takes. Unknown names are ignored, so that clients may be newer."""
 

@@ -20,7 +20,7 @@ from shared.errors import CallError, Reason, invalid_params
 from shared.finds import find
 from shared.friendships import ALL, friendships, key_of
 from shared.function import Function
-from shared.params import Cid, Id, Params
+from shared.params import Cid, Ext, Id, Params
 from shared.stores import database
 
 from . import pairs
@@ -33,8 +33,6 @@ friend = Function("friend")
 _SIDE_BY_SIDE = 16  # callers of one batch
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=32)]
-ExtName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-ExtValue = Annotated[str, StringConstraints(max_length=500)]
 
 
 class Other(Params):
@@ -49,7 +47,7 @@ class Request(Other):
 class Update(Other):
     alias: str | None = Field(None, max_length=64)
     tags: list[Tag] | None = Field(None, max_length=20)
-    ext: dict[ExtName, ExtValue] | None = Field(None, max_length=20)
+    ext: Ext | None = None
 
 
 class List(Params):

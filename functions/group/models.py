@@ -4,17 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from shared.params import Cid, Id, Params
+from shared.params import Cid, Ext, Id, Params
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
 Uids = Annotated[list[Id], Field(min_length=1)]
-Ext = Annotated[
-    dict[
-        Annotated[str, StringConstraints(max_length=64)],
-        Annotated[str, StringConstraints(max_length=500)],
-    ],
-    Field(max_length=20),
-]
 Time = Annotated[int, Field(ge=0, le=2**53)]
 
 

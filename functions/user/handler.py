@@ -1,8 +1,8 @@
 """Profiles: who somebody is, for anyone who is signed in."""
 
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Any, Literal, NotRequired
 
-from pydantic import Field, StringConstraints, with_config
+from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
 from shared.call import Call
@@ -10,7 +10,7 @@ from shared.collections import USERS, Document
 from shared.errors import CallError, Reason
 from shared.finds import find
 from shared.function import Function
-from shared.params import Cid, Id, Params
+from shared.params import Cid, Ext, Id, Params
 from shared.shapes import EXACT
 from shared.stores import database
 
@@ -29,9 +29,7 @@ class Update(Params):
     name: str | None = Field(None, min_length=1, max_length=64)
     avatar: str | None = Field(None, max_length=500)
     about: str | None = Field(None, max_length=500)
-    ext: dict[str, Annotated[str, StringConstraints(max_length=500)]] | None = Field(
-        None, max_length=20
-    )
+    ext: Ext | None = None
     friend_policy: Literal["approve", "open", "nobody"] | None = None
 
 
