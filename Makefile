@@ -1,4 +1,4 @@
-# make up | test | lint | clean; everything else is below them.
+# make up | test | test-infra | lint | clean; everything else is below them.
 PYTHON ?= python3
 CONNECTORS ?= 1
 PY := .venv/bin/python
@@ -6,13 +6,18 @@ UV := .venv/bin/uv
 
 ROUNDS ?= 1
 
-.PHONY: up reference test faults lint format lock install clean distclean
+.PHONY: up reference test test-infra faults lint format lock install clean distclean
 
 up: .venv/installed
 	@exec $(PY) -m local up --connectors $(CONNECTORS)
 
 test: .venv/installed
-	@$(PY) -m pytest
+	@$(PY) -m pytest -rs
+
+# The Helm chart, by helm and kubeconform, which Go installs into .tools.
+test-infra: .venv/installed
+	@bash tests/infra/tools.sh || echo "helm and kubeconform could not be installed: unless they are there, what needs them is left out"
+	@PATH="$(CURDIR)/.tools/bin:$$PATH" $(PY) -m pytest -rs tests/infra
 
 faults: .venv/installed
 	ROUNDS=$(ROUNDS) $(PY) -m pytest -v tests/system/faults
@@ -25,6 +30,7 @@ format: .venv/installed
 
 reference: .venv/installed
 	$(PY) -m local.reference
+	$(PY) -m local.chart
 
 lock: .venv/installed
 	$(UV) pip compile -q --universal --no-header --upgrade -o requirements.lock pyproject.toml sdk/python/pyproject.toml --extra dev --extra cli
@@ -35,7 +41,7 @@ clean:
 	rm -rf .local
 
 distclean: clean
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .tools .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Bytecode is compiled here, so that the first start is as fast as the second.
 .venv/installed: pyproject.toml requirements.lock sdk/python/pyproject.toml

@@ -9,11 +9,13 @@
 - `basic-auth-user`, `basic-auth-password`: the gateway's. The connector.
 
 There is no default for any of them. `create_missing` makes what is not there, each in a file that
-only its owner reads; nothing else ever writes a secret.
+only its owner reads; nothing else ever writes a secret. `python -m shared.secretfiles DIRECTORY`
+does it for a cluster, whose secrets are made from the files.
 """
 
 import os
 import secrets
+import sys
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -87,3 +89,16 @@ def write(directory: Path, name: str, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(directory / name)
+
+
+def main() -> int:
+    if len(sys.argv) != 2:
+        print("usage: python -m shared.secretfiles DIRECTORY", file=sys.stderr)
+        return 2
+    for name in create_missing(Path(sys.argv[1])):
+        print(name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

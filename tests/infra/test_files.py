@@ -1,0 +1,98 @@
+"""What is in infra/ agrees with the code. No tool is needed for these."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from local import chart
+from shared import secretfiles
+from shared.settings import Settings
+
+INFRA = chart.ROOT / "infra"
+COMPOSE: dict[str, Any] = yaml.safe_load((INFRA / "compose.yaml").read_text())
+VALUES: dict[str, Any] = yaml.safe_load((chart.CHART / "values.yaml").read_text())
+SECRETS = {
+    secretfiles.SIGNING_KEY,
+    secretfiles.SIGNING_PUBLIC,
+    secretfiles.SERVICE_TOKEN,
+    secretfiles.CONTENT_KEYS,
+    secretfiles.GATEWAY_USER,
+    secretfiles.GATEWAY_PASSWORD,
+}
+# Settings that are read beside the model: by it, and by the template.
+OTHERS = {"STONECHAT_ENV_FILE", "STONECHAT_THREADS", "STONECHAT_NAME"}
+DOCKERFILES = sorted(INFRA.glob("*.Dockerfile"))
+
+
+def test_the_chart_knows_the_functions() -> None:
+    stale = "run `make reference` and commit what it writes"
+    assert chart.FUNCTIONS.read_text() == chart.written(), stale
+
+
+def test_every_secret_named_is_one_there_is() -> None:
+    used = {name for each in chart.functions().values() for name in each["secrets"]}
+    assert used <= SECRETS
+    text = "".join(file.read_text() for file in chart.CHART.rglob("*") if file.is_file())
+    assert set(re.findall(r"stonechat-(?:signing|service|content)-[a-z]+", text)) <= SECRETS
+
+
+def test_every_setting_named_is_one_there_is() -> None:
+    known = OTHERS | {f"STONECHAT_{name.upper()}" for name in Settings.model_fields}
+    for file in (file for file in INFRA.rglob("*") if file.is_file()):
+        named = set(re.findall(r"STONECHAT_[A-Z0-9_]*[A-Z0-9]", file.read_text()))
+        assert named <= known, file
+
+
+def test_the_values_hold_no_secret_and_fit_their_schema() -> None:
+    assert not re.search(r"(?i)(password|token|_key)\s*:", yaml.safe_dump(VALUES))
+    schema = json.loads((chart.CHART / "values.schema.json").read_text())
+    assert set(VALUES) <= set(schema["properties"])
+
+
+def test_functions_leave_room_for_their_overrides() -> None:
+    assert set(VALUES["functions"]["overrides"]) <= set(chart.functions())
+
+
+@pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.name)
+def test_dockerfiles_copy_what_is_there_and_nothing_else_is_sent(file: Path) -> None:
+    copied = {
+        source
+        for line in re.findall(r"^COPY (?!--from)(.+)$", file.read_text(), re.M)
+        for source in line.split()[:-1]
+    }
+    allowed = {
+        line[1:]
+        for line in Path(f"{file}.dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    }
+    assert copied == allowed
+    assert [name for name in copied if not (chart.ROOT / name).exists()] == []
+    assert re.search(r"^USER \d+$", file.read_text(), re.M)
+
+
+def test_compose_listens_at_home_alone() -> None:
+    for name, service in COMPOSE["services"].items():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
+
+
+def test_compose_points_at_its_own_stores() -> None:
+    ours = COMPOSE["services"]["stonechat"]
+    stores = {"STONECHAT_REDIS_URL": "valkey", "STONECHAT_MONGO_URL": "mongo"}
+    stores |= {"STONECHAT_S3_URL": "s3"}
+    assert set(stores.values()) == set(ours["depends_on"])
+    for variable, name in stores.items():
+        (port,) = COMPOSE["services"][name]["ports"]
+        address = port.rsplit(":", 1)[0]
+        assert address in ours["environment"][variable]
+        assert COMPOSE["services"][name]["healthcheck"]
+
+
+def test_every_image_has_a_version() -> None:
+    images = [each["image"] for each in COMPOSE["services"].values() if "image" in each]
+    for image in [*images, VALUES["router"]["image"]]:
+        assert re.search(r":\d", image), image
+        assert "minio" not in image
