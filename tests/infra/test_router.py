@@ -16,6 +16,8 @@ from tests.infra import chart
 from tests.infra.chart import STORES, Chart, parse, render
 
 LEFT_OUT = chart.found("helm", "nginx")
+# Where the tests are root's, so is their folder, and nginx would work as another user.
+_ALONE = "daemon off; user root;"
 pytestmark = pytest.mark.skipif(bool(LEFT_OUT), reason=LEFT_OUT)
 
 
@@ -35,7 +37,7 @@ async def test_functions_answer_under_the_gateways_paths(
     config.write_text(configuration(stack, port, tmp_path))
     router = Part(
         "router",
-        [shutil.which("nginx") or "", "-c", str(config), "-e", "stderr", "-g", "daemon off;"],
+        [shutil.which("nginx") or "", "-c", str(config), "-e", "stderr", "-g", _ALONE],
         environment={},
         log=tmp_path / "nginx.log",
         check=functools.partial(health.http, port, "/healthz"),
