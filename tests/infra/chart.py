@@ -110,10 +110,10 @@ def secrets(spec: Manifest) -> set[str]:
     return {source["secret"]["name"] for source in volume["projected"]["sources"]}
 
 
-def found(*programs: str) -> str:
+def absent(*programs: str) -> str:
     """Why a test of these programs must be left out, or nothing."""
-    absent = [program for program in programs if shutil.which(program) is None]
-    return f"left out, as {' and '.join(absent)} is not there: make test-infra" if absent else ""
+    missing = [program for program in programs if shutil.which(program) is None]
+    return f"left out, without {' and '.join(missing)}: make test-infra" if missing else ""
 
 
 def schemas() -> Path | None:

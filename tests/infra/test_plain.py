@@ -1,4 +1,4 @@
-"""The plain mode, run: a connector with the chart's routes and nginx with the chart's configuration,
+"""The plain mode, run: a connector with the chart's routes, nginx with its configuration
 before the functions of the stack. A gateway is not asked for routes."""
 
 import functools
@@ -19,8 +19,9 @@ from tests.infra import chart
 from tests.infra.chart import STORES, Chart, environment, parse, render
 from tests.wire import Wire
 
-LEFT_OUT = chart.found("helm", "nginx")
-pytestmark = pytest.mark.skipif(bool(LEFT_OUT), reason=LEFT_OUT)
+LEFT_OUT = chart.absent("helm", "nginx")
+if LEFT_OUT:
+    pytest.skip(LEFT_OUT, allow_module_level=True)
 
 # Where the tests are root's, so is their folder, and nginx would work as another user.
 _ALONE = "daemon off; user root;"

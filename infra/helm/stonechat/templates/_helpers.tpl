@@ -71,7 +71,31 @@ capabilities: {drop: [ALL]}
     matchLabels: {{ include "stonechat.selector" . | nindent 6 }}
 {{- end -}}
 
-{{/* The settings all our processes share, and where the rest of them is. */}}
+{{/* The settings all our processes share. Who reads them is restarted when they change. */}}
+{{- define "stonechat.settings" -}}
+{{- if .Values.settingsSecret }}
+STONECHAT_ENV_FILE: /var/openfaas/secrets/stonechat-settings
+{{- else if not (and .Values.stores.redisUrl .Values.stores.mongoUrl) }}
+{{- fail "say where the stores are: stores.redisUrl and stores.mongoUrl, or settingsSecret" }}
+{{- end }}
+{{- with .Values.stores }}
+{{- if .redisUrl }}
+STONECHAT_REDIS_URL: {{ .redisUrl | quote }}
+{{- end }}
+{{- if .mongoUrl }}
+STONECHAT_MONGO_URL: {{ .mongoUrl | quote }}
+{{- end }}
+{{- if .s3Url }}
+STONECHAT_S3_URL: {{ .s3Url | quote }}
+{{- end }}
+STONECHAT_MONGO_DATABASE: {{ .mongoDatabase | quote }}
+STONECHAT_S3_BUCKET: {{ .s3Bucket | quote }}
+{{- end }}
+{{- range $name, $value := .Values.settings }}
+STONECHAT_{{ $name | upper }}: {{ $value | toString | quote }}
+{{- end }}
+{{- end -}}
+
 {{- define "stonechat.environment" -}}
 envFrom:
   - configMapRef: {name: {{ include "stonechat.name" . }}-settings}
