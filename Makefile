@@ -12,7 +12,7 @@ up: .venv/installed
 	@exec $(PY) -m local up --connectors $(CONNECTORS)
 
 test: .venv/installed
-	@$(PY) -m pytest -rs
+	@$(PY) -m pytest -rs -n 2 --dist loadfile
 
 # The Helm chart, by helm and kubeconform, which Go installs into .tools.
 test-infra: .venv/installed

@@ -23,7 +23,10 @@ ROUNDS = int(os.environ.get("ROUNDS", "1"))
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seed" in metafunc.fixturenames:
         given = os.environ.get("SEED")
-        seeds = [int(given)] if given else [secrets.randbelow(10**6) for _ in range(ROUNDS)]
+        # Processes that run tests side by side must agree on what the tests are.
+        run = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID") or secrets.token_hex())
+        salted = random.Random(f"{run.random()} {metafunc.function.__name__}")
+        seeds = [int(given)] if given else [salted.randrange(10**6) for _ in range(ROUNDS)]
         metafunc.parametrize("seed", seeds, ids=[f"seed={seed}" for seed in seeds])
 
 
