@@ -94,6 +94,25 @@ class Hint(TypedDict):
 
 
 @with_config(EXACT)
+class User(TypedDict):
+    """Who somebody is."""
+
+    uid: str
+    username: str
+    name: NotRequired[str]
+    avatar: NotRequired[str]
+    about: NotRequired[str]
+    ext: NotRequired[dict[str, str]]
+
+
+@with_config(EXACT)
+class OwnUser(User):
+    """One's own profile."""
+
+    friend_policy: Literal["approve", "open", "nobody"]
+
+
+@with_config(EXACT)
 class Channels(TypedDict):
     """What a session is to listen to."""
 
@@ -134,6 +153,7 @@ NOTIFICATIONS: dict[str, Any] = {
     "read": ReadMark,
     "typing": Typing,
     "presence": Presence,
+    "user": OwnUser,
     "conversation": ConversationState,
     "conversation.hint": Hint,
     "session.resync": Empty,

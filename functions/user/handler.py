@@ -1,17 +1,19 @@
 """Profiles: who somebody is, for anyone who is signed in."""
 
-from typing import Any, Literal, NotRequired
+from typing import Any, Literal
 
 from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
+from shared import channels, rpc
+from shared.bus import Delivery
 from shared.call import Call
 from shared.collections import USERS, Document
 from shared.errors import CallError, Reason
 from shared.finds import find
 from shared.function import Function
 from shared.params import Cid, Ext, Id, Params
-from shared.shapes import EXACT
+from shared.shapes import EXACT, OwnUser, User
 from shared.stores import database
 
 user = Function("user")
@@ -38,25 +40,6 @@ class Search(Params):
 
 
 @with_config(EXACT)
-class User(TypedDict):
-    """Who somebody is."""
-
-    uid: str
-    username: str
-    name: NotRequired[str]
-    avatar: NotRequired[str]
-    about: NotRequired[str]
-    ext: NotRequired[dict[str, str]]
-
-
-@with_config(EXACT)
-class OwnUser(User):
-    """One's own profile."""
-
-    friend_policy: Literal["approve", "open", "nobody"]
-
-
-@with_config(EXACT)
 class Users(TypedDict):
     users: list[User]
 
@@ -71,7 +54,8 @@ def get(call: Call[Get]) -> dict[str, Any]:
 
 @user.method("user.update", result=OwnUser)
 def update(call: Call[Update]) -> dict[str, Any]:
-    """Changes what is given, and returns the user. An empty avatar or about removes it."""
+    """Changes what is given, and returns the user. An empty avatar or about removes it. The other
+    devices of the caller get a `user` signal with the same."""
     given = call.params.model_dump(exclude_none=True, exclude={"cid"})
     changed = {name: value for name, value in given.items() if value != ""}
     removed = {name: "" for name, value in given.items() if value == ""}
@@ -85,7 +69,10 @@ def update(call: Call[Update]) -> dict[str, Any]:
     found = database()[USERS].find_one({"_id": call.uid})
     if found is None:
         raise CallError(Reason.NOT_FOUND)
-    return {**_profile(found), "friend_policy": found.get("friend_policy", "approve")}
+    answer = {**_profile(found), "friend_policy": found.get("friend_policy", "approve")}
+    frame = rpc.notification("user", answer)
+    call.publish([Delivery((channels.user(call.uid),), frame, skip_session=call.caller.session)])
+    return answer
 
 
 @user.method("user.search", result=Users)

@@ -95,3 +95,73 @@ async def test_a_device_that_listened_knows_what_a_fresh_one_is_told(
     forward = {"conv": conv, "seq": 2}
     await alice.call("message.send", conv=conv, cid="f1", forward=forward)
     await agree(6, 4, muted=True)
+
+
+async def test_a_profile_is_the_same_on_all_devices(stack: Stack, name: str) -> None:
+    urls = stack.layout.connector_urls
+    alice, second = await Wire.sign_in(urls[0], name), await Wire.connect(urls[1])
+    await second.open(alice.tokens["access_token"])
+    changed = await alice.call("user.update", cid="u1", about="here", ext={"team": "blue"})
+    assert await second.until("user", 1) == [changed]
+    removed = await alice.call("user.update", cid="u2", about="")
+    told = (await second.until("user", 2))[-1]
+    (fresh,) = (await second.call("user.get", uids=[alice.uid]))["users"]
+    assert told == removed == fresh | {"friend_policy": "approve"}
+    assert [each for each in alice.notifications if each["method"] == "user"] == []
+
+
+async def test_who_waits_at_a_group_is_known_from_inboxes(stack: Stack, name: str) -> None:
+    """Requests as its admins apply them, invitations as the invited do, against the lists."""
+    urls = stack.layout.connector_urls
+    owner, admin = await Wire.sign_in(urls[0], name + "o"), await Wire.sign_in(urls[1], name + "a")
+    guests = [await Wire.sign_in(urls[n % 2], f"{name}{n}") for n in range(4)]
+    settings = {"join": "approval", "consent": True}
+    made = await owner.call("group.create", cid="g", name="door", settings=settings)
+    gid, inbox = made["gid"], f"u:{admin.uid}"
+    await owner.call("group.invite", gid=gid, cid="i", uids=[admin.uid])
+    await admin.call("group.accept", gid=gid, cid="a")
+    role = {"gid": gid, "uid": admin.uid, "role": "admin"}
+    await owner.call("group.set_role", cid="r", **role)
+
+    async def agree(guest: Wire, told: int) -> None:
+        """After as many entries in the admin's inbox."""
+        while len(admin.entries(inbox)) < told:
+            heard = [each for each in admin.notifications if each["method"] == "entry"]
+            await admin.until("entry", len(heard) + 1)
+        waiting: dict[str, None] = {}
+        for entry in admin.entries(inbox):
+            body = entry["body"]
+            if body["event"] == "requested":
+                waiting[body["uid"]] = None
+            elif body["event"] in ("approved", "rejected", "withdrawn"):
+                waiting.pop(body["uid"], None)
+        listed = (await admin.call("group.requests", gid=gid))["requests"]
+        assert sorted(waiting) == sorted(each["uid"] for each in listed)
+        invited = False
+        page = await guest.call("message.history", conv=f"u:{guest.uid}", after=0)
+        for entry in page["entries"]:
+            event = entry["body"]["event"]
+            if event in ("invited", "accepted", "declined", "withdrawn"):
+                invited = event == "invited"
+        found = (await guest.call("group.invitations"))["invitations"]
+        assert [each["gid"] for each in found] == [gid] * invited
+
+    told = len(admin.entries(inbox))
+    for guest in guests:
+        await guest.call("group.join", gid=gid, cid="j")
+        told += 1
+        await agree(guest, told)
+    await owner.call("group.approve", gid=gid, cid="p", uid=guests[0].uid)
+    await agree(guests[0], told + 1)
+    await owner.call("group.reject", gid=gid, cid="x", uid=guests[1].uid)
+    await agree(guests[1], told + 2)
+    await guests[2].call("group.leave", gid=gid, cid="l")
+    await agree(guests[2], told + 3)
+    await owner.call("group.invite", gid=gid, cid="i2", uids=[guests[1].uid, guests[2].uid])
+    await agree(guests[1], told + 3)
+    await guests[1].call("group.accept", gid=gid, cid="y")
+    await agree(guests[1], told + 3)
+    await guests[2].call("group.decline", gid=gid, cid="n")
+    await agree(guests[2], told + 3)
+    await owner.call("group.block", gid=gid, cid="b", uids=[guests[3].uid])
+    await agree(guests[3], told + 4)
