@@ -94,7 +94,7 @@ def _seaweed(layout: Layout, port: int, tell: Tell | None) -> Part:
     # The same ports at every start, as its data name them.
     used = {name: port + number for number, name in enumerate(S3_PORTS)}
     # Its worker looks for the admin server there, whatever `admin.port.grpc` says.
-    used["admin.port.grpc"] = used["admin.port"] + 10_000
+    used["admin.port.grpc"] = used["admin.port"] + ports.APART
     options: dict[str, object] = {
         "dir": _folder(layout, "s3"),
         "ip": ports.LOOPBACK,
