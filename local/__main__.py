@@ -1,17 +1,22 @@
-"""`python -m local up`: the whole system, until Ctrl-C or SIGTERM."""
+"""`python -m local up`: the whole system, until Ctrl-C or SIGTERM. `python -m local deploy`: a
+function more, while it runs."""
 
 import asyncio
 import signal
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from local import journal
+from local.deploy import DeployFailedError, Front
+from local.deployment import StackFileError, read_stack
 from local.layout import Layout, from_environment
 from local.part import PartFailedError
 from local.stack import Stack
+from shared import secretfiles
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -30,6 +35,30 @@ def up(
     """Starts everything and shows its log."""
     layout = from_environment(directory.resolve(), connectors, gateway_port)
     sys.exit(asyncio.run(_up(layout)))
+
+
+@app.command()
+def deploy(
+    file: Annotated[Path, typer.Option("--file", "-f", help="the stack file")] = Path("stack.yml"),
+    only: Annotated[str, typer.Option("--filter", help="names with * and ?")] = "*",
+    gateway_port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
+    directory: Annotated[Path, typer.Option(help="where data and logs are kept")] = Path(".local"),
+) -> None:
+    """Deploys functions of a stack file to what runs: clients can call them at once."""
+    layout = from_environment(directory.resolve(), 1, gateway_port)
+    try:
+        user, password = (
+            secretfiles.read(layout.secrets, name)
+            for name in (secretfiles.GATEWAY_USER, secretfiles.GATEWAY_PASSWORD)
+        )
+        front = Front(layout.gateway_url, user, password)
+        for packed in read_stack(file.resolve()):
+            if fnmatch(packed.deployment.name, only):
+                front.up(packed)
+                typer.echo(f"deployed {packed.deployment.name}")
+    except (StackFileError, DeployFailedError, secretfiles.SecretMissingError) as error:
+        typer.echo(f"failed: {error}", err=True)
+        raise typer.Exit(1) from None
 
 
 async def _up(layout: Layout) -> int:

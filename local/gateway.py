@@ -1,22 +1,20 @@
-"""The gateway front: the part of OpenFaaS' API that connectors and `faas-cli` need.
+"""The gateway front: the part of OpenFaaS' API that connectors, `faas-cli` and a real gateway need.
 
-`ANY /function/NAME[/PATH]` calls a function; `GET /system/functions`, `/system/function/NAME` and
-`/system/info` (basic auth) tell of them; `GET /healthz`. A function that is not there just now is
-503, one that broke off 502, one that took too long 504, an unknown one 404.
-The functions behind it are this process's own (`provider`).
+`ANY /function/NAME[/PATH]` calls a function; below `/system` is what operators ask for
+(`management`); `GET /healthz`. A function that is not there just now is 503, one that broke off
+502, one that took too long 504, an unknown one 404. The functions behind it are this process's own
+(`provider`).
 """
 
 import argparse
 import asyncio
-import base64
-import hmac
+import os
 import re
 import signal
 import sys
 from pathlib import Path
 
 import aiohttp
-import orjson
 import structlog
 import uvloop
 from aiohttp import web
@@ -24,7 +22,11 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from local import journal, ports
-from local.provider import FunctionFailedError, Provider, StackFileError, read_stack
+from local.deployment import NAMESPACE, StackFileError, read_stack
+from local.layout import ROOT
+from local.management import Management
+from local.processes import FunctionFailedError
+from local.provider import Provider
 from shared import secretfiles, telemetry
 from shared.settings import settings
 
@@ -58,72 +60,52 @@ _OF_CONNECTION = frozenset(
 class Gateway:
     """Routes HTTP calls to the provider's functions."""
 
-    def __init__(self, provider: Provider, http: aiohttp.ClientSession, credentials: str) -> None:
+    def __init__(self, provider: Provider, http: aiohttp.ClientSession) -> None:
         self._provider = provider
         self._http = http
-        token = base64.b64encode(credentials.encode()).decode()
-        self._authorization = f"Basic {token}".encode()
 
-    def application(self) -> web.Application:
+    def application(self, management: Management) -> web.Application:
         app = web.Application(client_max_size=BODY_LIMIT)
         app.router.add_route("*", _FUNCTION + "{name}", self.call)
         app.router.add_route("*", _FUNCTION + "{name}/{path:.*}", self.call)
-        app.router.add_get("/system/functions", self.functions)
-        app.router.add_get("/system/function/{name}", self.function)
-        app.router.add_get("/system/info", self.info)
         app.router.add_get("/healthz", self.health)
+        management.add_to(app)
         return app
 
     async def call(self, request: web.Request) -> web.Response:
-        """Passes a call on to its function."""
-        deployment = self._provider.deployments.get(request.match_info["name"])
-        if deployment is None:
+        """Passes a call on to a replica of its function."""
+        name = request.match_info["name"].removesuffix(f".{NAMESPACE}")
+        function = self._provider.functions.get(name)
+        if function is None:
             return web.Response(status=404, text="no such function\n")
-        replica = deployment.replica
+        body = await request.read()
+        replica = function.pick()
         if replica is None:
             return web.Response(status=503, text="the function is being started\n")
-        deployment.invocations += 1
+        function.invocations += 1
+        with replica.call():
+            return await self._ask(request, f"{replica.url}{_rest(request.raw_path)}", body)
+
+    async def _ask(self, request: web.Request, url: str, body: bytes) -> web.Response:
         try:
             async with self._http.request(
                 request.method,
-                URL(replica.url + _rest(request.raw_path), encoded=True),
-                data=await request.read(),
+                URL(url, encoded=True),
+                data=body,
                 headers=_passed(request.headers),
                 allow_redirects=False,
             ) as answer:
-                body = await answer.read()
+                found = await answer.read()
         except aiohttp.ClientConnectorError:
             return web.Response(status=503, text="the function is not there\n")
         except TimeoutError:
             return web.Response(status=504, text="the function took too long\n")
         except aiohttp.ClientError as error:
             return web.Response(status=502, text=f"the function broke off: {error}\n")
-        return web.Response(body=body, status=answer.status, headers=_passed(answer.headers))
-
-    async def functions(self, request: web.Request) -> web.Response:
-        """All functions and their annotations."""
-        self._require_operator(request)
-        return _json([each.described() for each in self._provider.deployments.values()])
-
-    async def function(self, request: web.Request) -> web.Response:
-        """One function."""
-        self._require_operator(request)
-        deployment = self._provider.deployments.get(request.match_info["name"])
-        if deployment is None:
-            return web.Response(status=404, text="no such function\n")
-        return _json(deployment.described())
-
-    async def info(self, request: web.Request) -> web.Response:
-        self._require_operator(request)
-        return _json({"provider": {"provider": "stonechat-local", "orchestration": "processes"}})
+        return web.Response(body=found, status=answer.status, headers=_passed(answer.headers))
 
     async def health(self, request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
-
-    def _require_operator(self, request: web.Request) -> None:
-        given = request.headers.get("Authorization", "").encode()
-        if not hmac.compare_digest(given, self._authorization):
-            raise web.HTTPUnauthorized(headers={"WWW-Authenticate": 'Basic realm="Restricted"'})
 
 
 def _rest(path: str) -> str:
@@ -139,15 +121,11 @@ def _passed(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     )
 
 
-def _json(value: object) -> web.Response:
-    return web.Response(body=orjson.dumps(value), content_type="application/json")
-
-
 def _tell(part: str, line: str) -> None:
     print(journal.wrapped(part, line), flush=True)
 
 
-async def serve(stack: Path, logs: Path, port: int) -> None:
+async def serve(stack: Path, directory: Path, contexts: Path, port: int) -> None:
     """Starts the functions, then listens, until SIGTERM. Raises `StackFileError`,
     `FunctionFailedError`, `SecretMissingError` and `OSError`."""
     stopping = asyncio.Event()
@@ -157,11 +135,12 @@ async def serve(stack: Path, logs: Path, port: int) -> None:
     folder = settings().secrets_dir
     user = secretfiles.read(folder, secretfiles.GATEWAY_USER)
     password = secretfiles.read(folder, secretfiles.GATEWAY_PASSWORD)
-    deployments = read_stack(stack)
-    provider = Provider(logs, _tell)
-    await provider.start()
+    given = read_stack(stack)
+    watchdog = os.environ.get("STONECHAT_WATCHDOG")
+    provider = Provider(directory, folder, os.environ, _tell, Path(watchdog) if watchdog else None)
+    await provider.open()
     try:
-        await asyncio.gather(*(provider.deploy(each) for each in deployments))
+        await provider.start(given)
         async with aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_SECONDS),
             timeout=aiohttp.ClientTimeout(total=CALL_SECONDS, connect=2),
@@ -169,13 +148,13 @@ async def serve(stack: Path, logs: Path, port: int) -> None:
             auto_decompress=False,
             skip_auto_headers=["User-Agent", "Accept", "Accept-Encoding", "Content-Type"],
         ) as http:
-            gateway = Gateway(provider, http, f"{user}:{password}")
-            runner = web.AppRunner(
-                gateway.application(), access_log=None, shutdown_timeout=_DRAIN_SECONDS
+            app = Gateway(provider, http).application(
+                Management(provider, folder, contexts, user, password)
             )
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=_DRAIN_SECONDS)
             await runner.setup()
             await web.TCPSite(runner, ports.LOOPBACK, port, backlog=1024).start()
-            logger.info("gateway_started", port=port, functions=len(deployments))
+            logger.info("gateway_started", port=port, functions=len(provider.functions))
             ends = [loop.create_task(stopping.wait()), loop.create_task(provider.lost())]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             await runner.cleanup()
@@ -188,12 +167,13 @@ async def serve(stack: Path, logs: Path, port: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="local.gateway")
     parser.add_argument("--stack", type=Path, required=True)
-    parser.add_argument("--logs", type=Path, required=True)
+    parser.add_argument("--directory", type=Path, required=True)
+    parser.add_argument("--contexts", type=Path, default=ROOT / "build")
     parser.add_argument("--port", type=int, default=8080)
     given = parser.parse_args()
     telemetry.configure("gateway", settings().log_level)
     try:
-        uvloop.run(serve(given.stack, given.logs, given.port))
+        uvloop.run(serve(given.stack, given.directory, given.contexts, given.port))
     except (StackFileError, FunctionFailedError, secretfiles.SecretMissingError, OSError) as error:
         logger.error("gateway_failed", error=str(error))
         return 1

@@ -1,260 +1,248 @@
-"""The functions behind the gateway front: one process each, kept alive.
+"""The functions behind the gateway front: deployed, rolled over, scaled, removed, kept alive.
 
-A function that dies is started again, at once where it had lived for a while and else with growing
-pauses. Its annotations, as `stack.yml` has them, are what the connectors route by.
+What `stack.yml` names runs from the folders there, so that an edit is there at the next start. What
+is deployed later runs from an image (`images`) and is kept in the layout's folder, so that it is
+there again after a restart; only a function of `stack.yml` is that of `stack.yml` again.
 """
 
 import asyncio
 import itertools
-import os
-import signal
-import socket
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 import structlog
-import yaml
 
-from connector.backoff import Backoff
-from local import health, output, ports
-from local.part import die_with_parent
+from local import images, journal, output
+from local.deployment import Deployment, DeploymentError, Packed, parse
+from local.processes import Forks, FunctionFailedError, Process, Watchdogs
+from local.replica import Replica
 
 logger = structlog.get_logger(__name__)
 
-_START_SECONDS = 20.0
-_STOP_SECONDS = 12.0  # above the template's own limit
-_STABLE_SECONDS = 10.0  # a process that lived this long was no failed start
-_BACKLOG = 1024
+REPLICAS_LIMIT = 5  # as OpenFaaS CE
+WATCHDOG_LABEL = "com.stonechat.watchdog"
+_RETIRE_SECONDS = 60.0
+
+# Where the stores and the secrets are is this machine's affair, whatever a deployment says.
+_OURS = ("STONECHAT_REDIS_URL", "STONECHAT_MONGO_URL", "STONECHAT_S3_URL", "STONECHAT_GATEWAY_URL")
 
 
-class StackFileError(ValueError):
-    """The stack file cannot be used. One line for people."""
+class UnknownFunctionError(LookupError):
+    """No such function is deployed."""
 
 
-class FunctionFailedError(RuntimeError):
-    """A function did not start. One line for people."""
+class Function:
+    """A deployed function and its replicas."""
 
+    def __init__(self, packed: Packed, replicas: list[Replica]) -> None:
+        self.packed = packed
+        self.replicas = replicas
+        self.invocations = 0
+        self.created = datetime.now(UTC)
+        self._turn = itertools.count()
 
-@dataclass
-class Replica:
-    """One running process of a function. `printed` is done when all its output is read."""
-
-    pid: int
-    port: int
-    ended: asyncio.Future[int]
-    printed: asyncio.Task[None]
-
-    @property
-    def url(self) -> str:
-        return f"http://{ports.LOOPBACK}:{self.port}"
-
-
-@dataclass
-class Deployment:
-    """A function as it was deployed."""
-
-    name: str
-    folder: Path
-    image: str
-    annotations: dict[str, str] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
-    environment: dict[str, str] = field(default_factory=dict)
-    replica: Replica | None = None
-    invocations: int = 0
+    def pick(self) -> Replica | None:
+        """A replica for the next call, in turns; None where there is none just now."""
+        ready = [each for each in self.replicas if each.url is not None]
+        return ready[next(self._turn) % len(ready)] if ready else None
 
     def described(self) -> dict[str, Any]:
         """As the gateway's API shows it; `processes` is our own."""
-        return {
-            "name": self.name,
-            "image": self.image,
-            "namespace": "openfaas-fn",
-            "envProcess": "",
-            "replicas": 1,
-            "availableReplicas": 0 if self.replica is None else 1,
+        running = [each.pid for each in self.replicas if each.pid is not None]
+        return self.packed.deployment.described() | {
+            "replicas": len(self.replicas),
+            "availableReplicas": len(running),
             "invocationCount": self.invocations,
-            "annotations": self.annotations,
-            "labels": self.labels,
-            "processes": [] if self.replica is None else [self.replica.pid],
+            "createdAt": self.created.isoformat(),
+            "processes": running,
         }
-
-
-def read_stack(file: Path) -> list[Deployment]:
-    """The functions of a stack file. Raises `StackFileError`."""
-    try:
-        functions = yaml.safe_load(file.read_text())["functions"]
-        return [_deployment(name, file.parent, each) for name, each in functions.items()]
-    except (OSError, yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
-        told = " ".join(f"{type(error).__name__}: {error}".split())
-        raise StackFileError(f"{file.name} cannot be used: {told}") from None
-
-
-def _deployment(name: str, root: Path, each: dict[str, Any]) -> Deployment:
-    folder = (root / each["handler"]).resolve()
-    if not (folder / "handler.py").exists():
-        raise StackFileError(f"function {name}: there is no handler.py in {folder}")
-
-    def texts(key: str) -> dict[str, str]:
-        return {name: str(value) for name, value in (each.get(key) or {}).items()}
-
-    image = each.get("image", name)
-    return Deployment(
-        name, folder, image, texts("annotations"), texts("labels"), texts("environment")
-    )
 
 
 class Provider:
     """Starts, watches and stops the functions' processes."""
 
-    def __init__(self, logs: Path, tell: Callable[[str, str], None]) -> None:
-        """What function NAME prints goes to `logs/NAME.log`, and by line to `tell(NAME, line)`."""
-        self.deployments: dict[str, Deployment] = {}
-        self._logs = logs
+    def __init__(
+        self,
+        directory: Path,
+        secrets: Path,
+        environment: Mapping[str, str],
+        tell: Callable[[str, str], None],
+        watchdog: Path | None = None,
+    ) -> None:
+        """What function NAME prints goes to `directory/log/NAME.log`, and by line to
+        `tell(NAME, line)`. Those with the label `com.stonechat.watchdog` run below the watchdog."""
+        self.functions: dict[str, Function] = {}
+        self.images = images.Images(directory / "images")
+        self._kept = directory / "deployments"
+        self._mounts = directory / "mounts"
+        self._logs = directory / "log"
+        self._secrets = secrets
+        self._environment = {name: environment[name] for name in _OURS if name in environment}
         self._tell = tell
-        self._numbers = itertools.count()
-        self._keepers: dict[str, asyncio.Task[None]] = {}
-        # By the request's number: the process id, and what will be its exit code.
-        self._forked: dict[int, asyncio.Future[tuple[int, asyncio.Future[int]]]] = {}
-        self._ended: dict[int, asyncio.Future[int]] = {}  # by process id
-        self._zygote: asyncio.subprocess.Process
-        self._control: socket.socket
-        self._listener: asyncio.Task[None]
+        self._forks = Forks()
+        self._watchdogs = Watchdogs(watchdog, directory / "watchdog") if watchdog else None
+        self._changing = asyncio.Lock()
+        self._retiring: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> None:
-        """Starts the process that the functions are forked from. Raises `FunctionFailedError`."""
-        self._control, theirs = socket.socketpair()
-        self._control.setblocking(False)
-        with theirs:
-            self._zygote = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "local.zygote",
-                str(theirs.fileno()),
-                pass_fds=[theirs.fileno()],
-                stdin=asyncio.subprocess.DEVNULL,
-                preexec_fn=die_with_parent,
-            )
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(_START_SECONDS):
-            if not await loop.sock_recv(self._control, 4096):
-                raise FunctionFailedError(
-                    "the process that functions are forked from did not start"
-                )
-        self._listener = asyncio.create_task(self._listen())
+    async def open(self) -> None:
+        """Makes it able to start functions. Raises `FunctionFailedError`."""
+        await self._forks.open()
+
+    async def start(self, given: list[Packed]) -> None:
+        """Starts these functions, and those that were deployed before. Raises
+        `FunctionFailedError` where one of those given does not start."""
+        await _all(self._roll(each, 1) for each in given)
+        for packed in self._remembered():
+            if packed.deployment.name not in self.functions:
+                replica = self._replica(packed)
+                replica.keep()  # a function of a team's own must not hold up the others
+                self.functions[packed.deployment.name] = Function(packed, [replica])
+        self.images.sweep(each.packed.folder.parent for each in self.functions.values())
 
     async def lost(self) -> None:
         """Returns when no function can be started any more, which is not repaired here."""
-        await asyncio.wait([self._listener])
-
-    async def deploy(self, deployment: Deployment) -> None:
-        """Starts a function and returns when it is healthy; it is kept running from then on.
-        Raises `FunctionFailedError`."""
-        deployment.replica = await self._launch(deployment)
-        self.deployments[deployment.name] = deployment
-        self._keepers[deployment.name] = asyncio.create_task(self._keep(deployment))
+        await self._forks.lost()
 
     async def stop(self) -> None:
-        """Stops all functions, then the process they were forked from."""
-        for keeper in self._keepers.values():
-            keeper.cancel()
-        replicas = [each.replica for each in self.deployments.values() if each.replica]
-        await asyncio.gather(*(self._end(replica) for replica in replicas))
-        self._listener.cancel()
-        self._control.close()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._zygote.wait(), 5)
-        if self._zygote.returncode is None:
-            self._zygote.kill()
+        """Stops all functions."""
+        replicas = [replica for each in self.functions.values() for replica in each.replicas]
+        await asyncio.gather(*(replica.end() for replica in replicas))
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await self._forks.close()
 
-    async def _keep(self, deployment: Deployment) -> None:
-        backoff, loop = Backoff(0.1, 5.0), asyncio.get_running_loop()
-        while True:
-            if deployment.replica is not None:
-                since = loop.time()
-                code = await asyncio.shield(deployment.replica.ended)
-                deployment.replica = None
-                logger.warning("function_died", function=deployment.name, code=code)
-                if loop.time() - since > _STABLE_SECONDS:
-                    backoff.reset()
-                else:
-                    await backoff.pause()
-            try:
-                deployment.replica = await self._launch(deployment)
-            except (FunctionFailedError, OSError, TimeoutError) as error:
-                logger.error("function_failed", function=deployment.name, error=str(error))
-                await backoff.pause()
+    async def deploy(self, deployment: Deployment, context: Path) -> None:
+        """Returns when the function runs its image, or the build context where there is a newer
+        one; calls that an older one has are answered by that. Raises `FunctionFailedError` and
+        `images.ImageError`, and all stays as it was."""
+        async with self._changing:
+            if self.images.is_newer(context, deployment.image):
+                image = await self.images.take(deployment.image, context)
+            else:
+                image = self.images.find(deployment.image)
+            packed = Packed(deployment, image / "function", images.packages(image))
+            before = self.functions.get(deployment.name)
+            await self._roll(packed, max(1, len(before.replicas)) if before else 1)
+            self._remember(packed)
 
-    async def _launch(self, deployment: Deployment) -> Replica:
-        # Bound here and handed over: no other process can take the port in between.
-        listener = socket.create_server((ports.LOOPBACK, 0), backlog=_BACKLOG)
-        with listener:
-            port = listener.getsockname()[1]
-            replica = await self._fork(deployment, listener, port)
-        deadline = asyncio.get_running_loop().time() + _START_SECONDS
-        while not replica.ended.done() and asyncio.get_running_loop().time() < deadline:
-            with suppress(OSError, EOFError, TimeoutError):
-                if await asyncio.wait_for(health.http(port, "/_/health"), _START_SECONDS):
-                    logger.info("function_started", function=deployment.name, pid=replica.pid)
-                    return replica
-            await asyncio.sleep(0.02)
-        await self._end(replica)
-        said = output.last_line(self._log(deployment))
-        raise FunctionFailedError(f"function {deployment.name} did not start: {said}")
+    async def remove(self, name: str) -> None:
+        """From now on there is no such function; calls it has are answered. Raises
+        `UnknownFunctionError`."""
+        async with self._changing:
+            function = self._of(name)
+            del self.functions[name]
+            (self._kept / f"{name}.json").unlink(missing_ok=True)
+            self._retire(function.replicas)
 
-    async def _fork(self, deployment: Deployment, listener: socket.socket, port: int) -> Replica:
-        loop, number = asyncio.get_running_loop(), next(self._numbers)
-        request = {
-            "id": number,
-            "folder": str(deployment.folder),
-            "environment": deployment.environment,
-        }
-        forked = self._forked[number] = loop.create_future()
-        printed, out = os.pipe()
+    async def scale(self, name: str, count: int) -> None:
+        """Raises `UnknownFunctionError`, `DeploymentError` and `FunctionFailedError`."""
+        if not 0 <= count <= REPLICAS_LIMIT:
+            raise DeploymentError(f"a function has 0 to {REPLICAS_LIMIT} replicas")
+        async with self._changing:
+            function = self._of(name)
+            more = await self._started(function.packed, count - len(function.replicas))
+            kept, surplus = function.replicas[:count], function.replicas[count:]
+            function.replicas = [*kept, *more]
+            self._retire(surplus)
+
+    def log(self, name: str) -> Path:
+        """What the function printed. Raises `UnknownFunctionError`."""
+        return self._log(self._of(name).packed)
+
+    def _of(self, name: str) -> Function:
+        if name not in self.functions:
+            raise UnknownFunctionError(name)
+        return self.functions[name]
+
+    async def _roll(self, packed: Packed, count: int) -> None:
+        """The new one takes the calls when it is healthy; then the old one finishes its own."""
+        replicas = await self._started(packed, count)
+        before = self.functions.get(packed.deployment.name)
+        self.functions[packed.deployment.name] = Function(packed, replicas)
+        if before is not None:
+            self._retire(before.replicas)
+
+    async def _started(self, packed: Packed, count: int) -> list[Replica]:
+        replicas = [self._replica(packed) for _ in range(count)]
         try:
-            line = orjson.dumps(request) + b"\n"
-            socket.send_fds(self._control, [line], [listener.fileno(), out])
-        finally:
-            os.close(out)
-        reader = asyncio.StreamReader()
-        await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(printed, "rb", buffering=0)
-        )
-        copied = asyncio.create_task(self._copy(deployment, reader))
-        pid, ended = await asyncio.wait_for(forked, _START_SECONDS)
-        return Replica(pid, port, ended, copied)
+            await _all(replica.start() for replica in replicas)
+        except BaseException:
+            await asyncio.gather(*(replica.end() for replica in replicas))
+            raise
+        return replicas
 
-    async def _copy(self, deployment: Deployment, reader: asyncio.StreamReader) -> None:
-        log, name = self._log(deployment), deployment.name
+    def _retire(self, replicas: list[Replica]) -> None:
+        for replica in replicas:
+            task = asyncio.create_task(replica.retire(_RETIRE_SECONDS))
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+
+    def _replica(self, packed: Packed) -> Replica:
+        log = self._log(packed)
+
+        async def launch() -> Process:
+            return await self._launch(packed, log)
+
+        return Replica(packed.deployment.name, launch, lambda: journal.plain(output.last_line(log)))
+
+    async def _launch(self, packed: Packed, log: Path) -> Process:
+        name = packed.deployment.name
+        environment = packed.deployment.environment | self._environment
+        environment["STONECHAT_SECRETS_DIR"] = str(self._mounted(packed.deployment))
         output.rotate(log)
-        await output.copy(reader, log, lambda line: self._tell(name, line))
+        starter: Forks | Watchdogs = self._forks
+        if packed.deployment.labels.get(WATCHDOG_LABEL) == "true":
+            if self._watchdogs is None:
+                raise FunctionFailedError(f"function {name} wants a watchdog, and there is none")
+            starter = self._watchdogs
+        return await starter.start(packed, environment, log, lambda line: self._tell(name, line))
 
-    def _log(self, deployment: Deployment) -> Path:
-        return self._logs / f"{deployment.name}.log"
+    def _mounted(self, deployment: Deployment) -> Path:
+        """A folder with the function's secrets, and no others."""
+        folder = self._mounts / deployment.name
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in folder.iterdir():
+            if each.name not in deployment.secrets:
+                each.unlink()
+        for name in deployment.secrets:
+            secret, link = self._secrets / name, folder / name
+            if "/" in name or not secret.is_file():
+                raise FunctionFailedError(f"function {deployment.name}: there is no secret {name}")
+            with suppress(FileExistsError):
+                link.symlink_to(secret)
+        return folder
 
-    async def _end(self, replica: Replica) -> None:
-        for number, patience in ((signal.SIGTERM, _STOP_SECONDS), (signal.SIGKILL, 5.0)):
-            if not replica.ended.done():
-                with suppress(ProcessLookupError):
-                    os.kill(replica.pid, number)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(replica.ended), patience)
-                break
-        await asyncio.wait([replica.printed], timeout=1)
+    def _log(self, packed: Packed) -> Path:
+        return self._logs / f"{packed.deployment.name}.log"
 
-    async def _listen(self) -> None:
-        loop, text = asyncio.get_running_loop(), b""
-        while chunk := await loop.sock_recv(self._control, 65536):
-            *lines, text = (text + chunk).split(b"\n")
-            for line in lines:
-                news = orjson.loads(line)
-                if "code" in news:
-                    self._ended.pop(news["pid"]).set_result(news["code"])
-                else:
-                    ended = self._ended[news["pid"]] = loop.create_future()
-                    forked = self._forked.pop(news["id"])
-                    if not forked.done():
-                        forked.set_result((news["pid"], ended))
+    def _remember(self, packed: Packed) -> None:
+        self._kept.mkdir(parents=True, exist_ok=True)
+        name = packed.deployment.name
+        value = {
+            "deployment": packed.deployment.model_dump(by_alias=True),
+            "context": str(packed.folder.parent),
+        }
+        temporary = self._kept / f".{name}"
+        temporary.write_bytes(orjson.dumps(value))
+        temporary.rename(self._kept / f"{name}.json")
+
+    def _remembered(self) -> Iterator[Packed]:
+        for file in sorted(self._kept.glob("*.json")):
+            try:
+                value = orjson.loads(file.read_bytes())
+                context = Path(value["context"])
+                deployment = parse(value["deployment"])
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                logger.error("deployment_unreadable", file=file.name, error=str(error))
+                continue
+            yield Packed(deployment, context / "function", images.packages(context))
+
+
+async def _all(works: Iterator[Coroutine[Any, Any, None]]) -> None:
+    """Waits for all, then raises what the first that failed raised."""
+    for outcome in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome

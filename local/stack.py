@@ -136,7 +136,8 @@ class Stack:
         if port is None:
             return None
         command = [sys.executable, "-m", "local.gateway", "--port", str(port)]
-        command += ["--stack", str(self.layout.stack_file), "--logs", str(self.layout.logs)]
+        command += ["--stack", str(self.layout.stack_file)]
+        command += ["--directory", str(self.layout.directory)]
         return Part(
             "gateway",
             command,

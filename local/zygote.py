@@ -4,9 +4,9 @@ So functions start in milliseconds and share the memory of what they have in com
 thread and opens no connection, so that a fork inherits nothing but code.
 
 It speaks lines of JSON on the socket whose descriptor is its argument. `{"id", "folder",
-"environment"}`, sent with two descriptors (a socket to listen on, and where output goes), asks for
-a function and is answered `{"id", "pid"}`; `{"pid", "code"}` tells that one ended. It ends, and the
-functions with it, when the other end closes.
+"packages", "environment"}`, sent with two descriptors (a socket to listen on, and where output
+goes), asks for a function and is answered `{"id", "pid"}`; `{"pid", "code"}` tells that one ended.
+It ends, and the functions with it, when the other end closes.
 """
 
 import gc
@@ -126,6 +126,8 @@ class Zygote:
             os.dup2(out, sys.stderr.fileno())
             os.close(out)
             os.environ |= request["environment"]
+            if request["packages"]:
+                sys.path.insert(0, request["packages"])
             threads = int(os.environ.get("STONECHAT_THREADS", _THREADS))
             self._index.serve(request["folder"], socket.socket(fileno=listener), threads)
             code = 0

@@ -72,7 +72,7 @@ def gateway_part(layout: Layout, stack: Path, folder: Path) -> Part:
     command = [sys.executable, "-m", "local.gateway", "--port", str(port), "--stack", str(stack)]
     return Part(
         f"gateway:{port}",
-        [*command, "--logs", str(folder)],
+        [*command, "--directory", str(folder), "--contexts", str(folder / "build")],
         environment=layout.child_environment(),
         log=folder / "gateway.log",
         check=functools.partial(health.http, port, "/healthz"),
@@ -118,7 +118,7 @@ async def test_nothing_is_followed_or_rewritten(http: httpx.AsyncClient) -> None
 async def test_a_function_has_a_log_of_its_own(http: httpx.AsyncClient, tmp_path: Path) -> None:
     await http.get("/function/echo/say")
     async with asyncio.timeout(20):
-        while "said by a function\n" not in (tmp_path / "echo.log").read_text():
+        while "said by a function\n" not in (tmp_path / "log" / "echo.log").read_text():
             await asyncio.sleep(0.01)
         while (
             '"event":"said by a function","part":"echo"'
