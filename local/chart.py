@@ -1,8 +1,8 @@
 """What the Helm chart needs to know of stack.yml: `python -m local.chart`.
 
-Helm reads nothing outside of its folder, so the facts of each function (annotations, secrets,
-environment, resources) are written to `infra/helm/stonechat/files/functions.yaml`, in the chart's
-own terms. Scale bounds are not: an engine's limits are its own.
+Helm reads nothing outside of its folder, so each function's annotations and secrets are written to
+`infra/helm/stonechat/files/functions.yaml`. Resources, threads and scale bounds are not: they are
+the chart's own values.
 """
 
 import sys
@@ -24,14 +24,7 @@ def functions() -> dict[str, dict[str, Any]]:
 
 
 def _facts(function: dict[str, Any]) -> dict[str, Any]:
-    resources = {key: function[key] for key in ("requests", "limits") if function.get(key)}
-    facts = {
-        "annotations": function["annotations"],
-        "secrets": function.get("secrets", []),
-        "environment": function.get("environment", {}),
-        "resources": resources,
-    }
-    return {name: value for name, value in facts.items() if value}
+    return {"annotations": function["annotations"], "secrets": function["secrets"]}
 
 
 def written() -> str:

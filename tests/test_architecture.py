@@ -79,6 +79,24 @@ def test_annotations_say_what_the_handler_has(name: str, layout: object) -> None
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_stack_file_leaves_nothing_to_defaults(name: str) -> None:
+    function = STACK["functions"][name]
+    assert function["image"] == f"stonechat/{name}:latest"
+    assert function["lang"] == "stonechat"
+    assert function["readonly_root_filesystem"] is True
+    for bound in ("requests", "limits"):
+        assert set(function[bound]) == {"memory", "cpu"}
+    low, high = (int(function["labels"][f"com.openfaas.scale.{end}"]) for end in ("min", "max"))
+    assert 1 <= low <= high <= 5
+    assert {"stonechat-signing-public", "stonechat-service-token"} <= set(function["secrets"])
+    assert int(function["environment"]["STONECHAT_THREADS"]) > 0
+
+
+def test_few_enough_functions_for_openfaas_ce() -> None:
+    assert len(FUNCTIONS) <= 12
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_no_module_is_many_things(name: str) -> None:
     for file in (ROOT / "functions" / name).rglob("*.py"):
         assert len(file.read_text().splitlines()) <= 400, file

@@ -5,6 +5,7 @@ import functools
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -160,6 +161,20 @@ async def test_the_scaffold_runs_as_its_image_lays_it_out(
     )
     assert answer.json()["result"] == {"text": "Hello, Ada!", "uid": uid}
     assert (await container.http.get("/_/ready")).status_code == 200
+
+
+def test_the_scaffold_brings_tests_that_pass(layout: Layout, tmp_path: Path) -> None:
+    scaffold = tmp_path / "hello"
+    shutil.copytree(TEMPLATE / "function", scaffold, ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-m", "pytest", "-q", "--rootdir", str(tmp_path), str(scaffold)]
+    command += ["-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
+    ran = subprocess.run(command, cwd=tmp_path, env=layout.child_environment(), timeout=60)
+    assert ran.returncode == 0
+    (scaffold / "handler.py").write_text(
+        (scaffold / "handler.py").read_text().replace("Hello", "Bye")
+    )
+    ran = subprocess.run(command, cwd=tmp_path, env=layout.child_environment(), timeout=60)
+    assert ran.returncode == 1
 
 
 def test_the_template_installs_what_the_project_asks_for() -> None:

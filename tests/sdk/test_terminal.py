@@ -116,6 +116,17 @@ async def test_refusals_are_one_line(terminal: Terminal, name: str) -> None:
     assert said.startswith("stonechat: ")
 
 
+async def test_any_method_is_called(terminal: Terminal, name: str) -> None:
+    code, lines, _ = await terminal.run("call", name, "user.search", f'{{"q": "{name}"}}')
+    assert code == 0
+    assert [each["username"] for each in orjson.loads(lines[-1])["users"]] == [name]
+    code, _, said = await terminal.run("call", name, "no.such")
+    assert (code, "unknown_method" in said) == (1, True)
+    for wrong in ("[1]", "{"):
+        code, _, said = await terminal.run("call", name, "user.search", wrong)
+        assert (code, "params" in said) == (2, True)
+
+
 async def test_friends_are_made_and_listed(terminal: Terminal, name: str) -> None:
     alice, bob = name + "a", name + "b"
     for each in (alice, bob):

@@ -1,4 +1,4 @@
-"""The commands: `chat`, `send`, `tail`, `whoami`, and those of `friends` and `groups`.
+"""The commands: `chat`, `send`, `tail`, `whoami`, `call`, and those of `friends` and `groups`.
 
 They end with 1 where the server refuses something, 2 on wrong usage, 3 where it cannot be reached.
 """
@@ -129,6 +129,28 @@ def whoami(name: Name, url: Url = URL, state: State = None) -> None:
         print(client.uid)
 
     run(name, url, state, work, "whoami")
+
+
+@app.command()
+def call(
+    name: Name,
+    method: Annotated[str, typer.Argument(help="as in poll.create")],
+    params: Annotated[str, typer.Argument(help="a JSON object")] = "{}",
+    url: Url = URL,
+    state: State = None,
+) -> None:
+    """Calls any method of any function and prints the result as JSON."""
+    try:
+        given = orjson.loads(params)
+    except orjson.JSONDecodeError as error:
+        raise typer.BadParameter(f"params: {error}") from None
+    if not isinstance(given, dict):
+        raise typer.BadParameter("params: a JSON object is needed")
+
+    async def work(client: Client) -> None:
+        print(orjson.dumps(await client.call(method, given)).decode(), flush=True)
+
+    run(name, url, state, work, "call")
 
 
 def _read_input(take: Callable[[str | None], Coroutine[Any, Any, None]]) -> None:
