@@ -25,10 +25,18 @@ _BUSY = frozenset({429, 502, 503, 504})
 
 
 class TryAgainError(Exception):
-    """The batch did not come back. `reached` is whether a function may have seen it."""
+    """The batch did not come back. `reached` is whether a function may have seen it,
+    `status` what HTTP said, if it did."""
 
-    def __init__(self, why: str, reached: bool, reason: Reason = Reason.UNAVAILABLE) -> None:
+    def __init__(
+        self,
+        why: str,
+        reached: bool,
+        reason: Reason = Reason.UNAVAILABLE,
+        status: int | None = None,
+    ) -> None:
         super().__init__(why)
+        self.status = status
         self.reached = reached
         self.reason = reason
 
@@ -116,7 +124,7 @@ class Forwarder:
         except aiohttp.ClientError as error:
             raise TryAgainError(str(error) or type(error).__name__, reached=True) from None
         if status in _BUSY:
-            raise TryAgainError(f"status {status}", reached=status != 429)
+            raise TryAgainError(f"status {status}", reached=status != 429, status=status)
         if status == 404:
             return [refused(CallError(Reason.UNKNOWN_METHOD))] * len(events)
         if status != 200:

@@ -2,7 +2,7 @@
 settled acknowledged in Redis."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ from shared.settings import Settings
 
 logger = structlog.get_logger(__name__)
 
+_AWAY = frozenset({429, 503})  # what a gateway answers for a function that is not there just now
 _LONGEST_WAIT = 3600.0  # seconds for which a function may ask to be left alone with an event
 
 
@@ -61,12 +62,15 @@ class Subscriber:
         now = _clock()
         for entry, fields in entries:
             try:
-                found = [each for each in events.parse(fields) if each.type in self.types]
+                found = [each for each in events.parse(fields) if self._wants(each, fields)]
             except ValueError as error:
                 logger.error("events_unreadable", entry=entry.decode(), error=str(error))
                 found = []
             self.backlog.add(entry, found, now)
         self._wake.set()
+
+    def _wants(self, event: Happened, entry: Mapping[bytes, bytes]) -> bool:
+        return event.type in self.types and events.concerns(entry, self.function)
 
     def stop(self) -> None:
         """Ends `run`. What is not settled stays pending in Redis."""
@@ -100,11 +104,12 @@ class Subscriber:
             logger.warning(
                 "events_failed", function=self.function, events=len(batch), error=str(failure)
             )
-            if failure.reached:
+            if failure.reached and failure.status not in _AWAY:
                 self._failed(batch, str(failure))
-                return
-            for waiting in batch:  # no fault of theirs
-                self.backlog.later(waiting, _clock())
+            else:
+                for waiting in batch:  # no fault of theirs
+                    self.backlog.later(waiting, _clock())
+            # The function is in trouble: the other events wait too, rather than fail one by one.
             await self._backoff.pause()
         except Exception as failure:
             logger.error("events_broke", function=self.function, exc_info=failure)

@@ -38,9 +38,15 @@ class Happened:
     ts: int = field(default_factory=now_ms)
 
 
-def fields(events: Sequence[Happened]) -> dict[Any, Any]:
-    """The stream entry that holds these events."""
-    return {b"events": orjson.dumps([asdict(event) for event in events])}
+def fields(events: Sequence[Happened], only: str | None = None) -> dict[Any, Any]:
+    """The stream entry that holds these events, for one function only or for all that want them."""
+    found: dict[Any, Any] = {b"events": orjson.dumps([asdict(event) for event in events])}
+    return found if only is None else found | {b"only": only.encode()}
+
+
+def concerns(entry: Mapping[bytes, bytes], function: str) -> bool:
+    """Whether the stream entry is for this function too."""
+    return entry.get(b"only", function.encode()) == function.encode()
 
 
 def parse(entry: Mapping[bytes, bytes]) -> list[Happened]:
