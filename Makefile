@@ -1,4 +1,4 @@
-# make up | test | test-infra | lint | clean; everything else is below them.
+# make up | test | test-infra | test-openfaas | lint | clean; everything else is below them.
 PYTHON ?= python3
 CONNECTORS ?= 1
 PY := .venv/bin/python
@@ -6,7 +6,7 @@ UV := .venv/bin/uv
 
 ROUNDS ?= 1
 
-.PHONY: up reference test test-infra faults lint format lock install clean distclean
+.PHONY: up reference test test-infra test-openfaas faults lint format lock install clean distclean
 
 up: .venv/installed
 	@exec $(PY) -m local up --connectors $(CONNECTORS)
@@ -18,6 +18,11 @@ test: .venv/installed
 test-infra: .venv/installed
 	@bash tests/infra/tools.sh || echo "helm and kubeconform could not be installed: unless they are there, what needs them is left out"
 	@PATH="$(CURDIR)/.tools/bin:$$PATH" $(PY) -m pytest -rs tests/infra
+
+# The real faas-cli, gateway and of-watchdog, which Go installs into .tools.
+test-openfaas: .venv/installed
+	@bash tests/openfaas/tools.sh || echo "OpenFaaS' programs could not be installed: unless they are there, what needs them is left out"
+	@PATH="$(CURDIR)/.tools/bin:$$PATH" $(PY) -m pytest -rs tests/openfaas
 
 faults: .venv/installed
 	ROUNDS=$(ROUNDS) $(PY) -m pytest -v tests/system/faults

@@ -23,7 +23,6 @@ from yarl import URL
 
 from local import journal, ports
 from local.deployment import NAMESPACE, StackFileError, read_stack
-from local.layout import ROOT
 from local.management import Management
 from local.processes import FunctionFailedError
 from local.provider import Provider
@@ -168,7 +167,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="local.gateway")
     parser.add_argument("--stack", type=Path, required=True)
     parser.add_argument("--directory", type=Path, required=True)
-    parser.add_argument("--contexts", type=Path, default=ROOT / "build")
+    parser.add_argument("--contexts", type=Path, required=True)
     parser.add_argument("--port", type=int, default=8080)
     given = parser.parse_args()
     telemetry.configure("gateway", settings().log_level)

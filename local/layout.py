@@ -40,6 +40,7 @@ class Layout:
     connector_ports: tuple[int, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     stack_file: Path = ROOT / "stack.yml"
+    contexts: Path = ROOT / "build"  # where `faas-cli build --shrinkwrap` writes
 
     @property
     def secrets(self) -> Path:

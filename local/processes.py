@@ -33,12 +33,14 @@ class FunctionFailedError(RuntimeError):
 
 @dataclass
 class Process:
-    """One running process. `printed` is done when all its output is read."""
+    """One running process. `printed` is done when all its output is read; `check` is the path that
+    is answered 200 once it can be called."""
 
     pid: int
     port: int
     ended: asyncio.Future[int]
     printed: asyncio.Task[None]
+    check: str = "/_/health"
 
     @property
     def url(self) -> str:
@@ -157,8 +159,8 @@ class Forks:
 
 
 class Watchdogs:
-    """Processes below of-watchdog. It listens on a fixed port of its own besides, so there can be
-    one at a time on a machine."""
+    """Processes below of-watchdog, each from its build context as an image would have it. A
+    watchdog has a fixed port of its own besides, so there can be one at a time on a machine."""
 
     def __init__(self, program: Path, temporary: Path) -> None:
         self._program = program
@@ -173,7 +175,7 @@ class Watchdogs:
         own = {
             "port": str(port),
             "mode": "http",
-            "fprocess": f"{sys.executable} {ROOT / 'template/stonechat/index.py'}",
+            "fprocess": f"{sys.executable} {_index(packed.folder.parent)}",
             "upstream_url": f"http://{ports.LOOPBACK}:{upstream}",
             "healthcheck_interval": "1ms",
             "exec_timeout": "60s",
@@ -185,7 +187,10 @@ class Watchdogs:
             "STONECHAT_FUNCTION_HOST": ports.LOOPBACK,
             "FUNCTION_DIR": str(packed.folder),
         }
-        paths = [str(ROOT), *([str(packed.packages)] if packed.packages else [])]
+        # A context of faas-cli brings `shared` along, beside the handler.
+        brought = (packed.folder / "shared").is_dir()
+        paths = [str(packed.folder if brought else ROOT)]
+        paths += [str(packed.packages)] if packed.packages else []
         process = await asyncio.create_subprocess_exec(
             str(self._program),
             env=dict(os.environ) | {"PYTHONPATH": os.pathsep.join(paths)} | dict(environment) | own,
@@ -196,4 +201,11 @@ class Watchdogs:
         )
         assert process.stdout is not None
         copied = asyncio.create_task(output.copy(process.stdout, log, tell))
-        return Process(process.pid, port, asyncio.ensure_future(process.wait()), copied)
+        # A watchdog says that it is healthy before there is a function below it.
+        ended = asyncio.ensure_future(process.wait())
+        return Process(process.pid, port, ended, copied, check="/_/ready")
+
+
+def _index(context: Path) -> Path:
+    own = context / "index.py"
+    return own if own.is_file() else ROOT / "template" / "stonechat" / "index.py"

@@ -103,7 +103,7 @@ class Replica:
         try:
             while not process.ended.done() and loop.time() < deadline:
                 with suppress(OSError, EOFError, TimeoutError):
-                    check = health.http(process.port, "/_/health")
+                    check = health.http(process.port, process.check)
                     if await asyncio.wait_for(check, START_SECONDS):
                         logger.info("function_started", function=self._name, pid=process.pid)
                         return process

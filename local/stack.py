@@ -138,6 +138,7 @@ class Stack:
         command = [sys.executable, "-m", "local.gateway", "--port", str(port)]
         command += ["--stack", str(self.layout.stack_file)]
         command += ["--directory", str(self.layout.directory)]
+        command += ["--contexts", str(self.layout.contexts)]
         return Part(
             "gateway",
             command,

@@ -1,0 +1,120 @@
+"""The real faas-cli, against the real gateway with the local front as its provider."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from tests.openfaas.conftest import Cluster
+from tests.wire import Refused, Wire
+
+FUNCTIONS = ("auth", "friend", "group", "presence", "send", "sync", "user")
+
+
+async def test_what_is_deployed_is_listed_and_described(cluster: Cluster) -> None:
+    listed = await cluster.faas("list", "-q")
+    assert set(listed.split()) >= set(FUNCTIONS)
+    described = await cluster.faas("describe", "send")
+    for line in ("Name:               send", "Status:             Ready", "stonechat.lanes: 2"):
+        assert line in described
+    assert "stonechat-content-keys" in described
+    version = await cluster.faas("version", "--warn-update=false")
+    assert "stonechat-local" in version
+    assert "openfaas-fn" in await cluster.faas("namespace", "list")
+
+
+async def test_secrets(cluster: Cluster) -> None:
+    assert "202" in await cluster.faas("secret", "create", "a-secret", "--from-literal", "one")
+    assert "a-secret" in await cluster.faas("secret", "list")
+    await cluster.faas("secret", "update", "a-secret", "--from-literal", "two")
+    assert (cluster.provider.layout.secrets / "a-secret").read_text() == "two\n"
+    await cluster.faas("secret", "remove", "a-secret")
+    assert "a-secret" not in await cluster.faas("secret", "list")
+    own = await cluster.faas("secret", "remove", "stonechat-signing-key", refused=True)
+    assert "403" in own or "not permitted" in own.lower()
+
+
+async def test_a_feature_from_nothing(cluster: Cluster, name: str) -> None:
+    """As docs/writing-a-function.md has it."""
+    stack = cluster.home / "stack.yml"
+    before = stack.read_text()
+    await cluster.faas("new", "--lang", "stonechat", "greet", "--append", "stack.yml")
+    stack.write_text(
+        stack.read_text().rstrip()
+        + "\n    annotations:\n      topic: stonechat\n      stonechat.methods: hello.say\n"
+        + "    secrets: [stonechat-signing-public, stonechat-service-token]\n"
+    )
+    wire = await Wire.sign_in(cluster.urls[0], name)
+    assert "202" in await cluster.faas("up", "--filter", "greet")
+    async with asyncio.timeout(5):
+        while (greeted := await hello(wire)) == "unknown_method":
+            await asyncio.sleep(0.05)
+    assert greeted == "Hello, Ada!"
+    request = '{"jsonrpc":"2.0","id":1,"method":"hello.say","params":{"name":"Bob"}}'
+    bearer = f"Authorization: Bearer {wire.tokens['access_token']}"
+    assert "Hello, Bob!" in await cluster.faas("invoke", "greet", "-H", bearer, given=request)
+
+    handler = cluster.home / "greet" / "handler.py"
+    handler.write_text(handler.read_text().replace("Hello,", "Good evening,"))
+    await cluster.faas("up", "--filter", "greet")
+    assert await hello(wire) == "Good evening, Ada!"
+
+    handler.write_text("raise ValueError('not today')\n")
+    assert "not today" in await cluster.faas("up", "--filter", "greet", refused=True)
+    assert await hello(wire) == "Good evening, Ada!"
+
+    await cluster.faas("remove", "--filter", "greet")
+    assert await hello(wire) == "unknown_method"
+    stack.write_text(before)
+
+
+async def hello(wire: Wire) -> str:
+    try:
+        found = await wire.call("hello.say", name="Ada")
+    except Refused as refused:
+        return refused.reason
+    return str(found["text"])
+
+
+async def test_logs(cluster: Cluster) -> None:
+    folder = cluster.home / "talks"
+    folder.mkdir()
+    (folder / "handler.py").write_text(
+        "def handle(event, context):\n    print(event.body.decode())\n    return 'said'\n"
+    )
+    (cluster.home / "talks.yml").write_text(
+        "version: 1.0\nprovider: {name: openfaas}\nfunctions:\n"
+        "  talks: {lang: stonechat, handler: ./talks, image: talks:1}\n"
+        "configuration:\n  copy: [./shared]\n"
+    )
+    await cluster.faas("up", "-f", "talks.yml")
+    assert "said" in await cluster.faas("invoke", "talks", given="something worth a line")
+    async with asyncio.timeout(20):
+        while "something worth a line" not in await cluster.faas("logs", "talks", "--tail=false"):
+            await asyncio.sleep(0.1)
+    await cluster.faas("remove", "talks")
+
+
+async def test_every_context_is_made_and_runs(cluster: Cluster) -> None:
+    await cluster.faas("build", "--shrinkwrap", "-f", "stack.yml")
+    for name in FUNCTIONS:
+        context = cluster.home / "build" / name
+        assert (context / "index.py").is_file()
+        assert (context / "function" / "handler.py").is_file()
+        assert (context / "function" / "shared" / "function.py").is_file()
+        assert await ready(context)
+
+
+async def ready(context: Path) -> bool:
+    """Whether the handler is loaded as the image's layout has it: `shared` from the context."""
+    code = "import sys, index, pathlib; index.load(pathlib.Path('function')); import shared; "
+    code += "print(shared.__file__ or list(shared.__path__)[0])"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        code,
+        cwd=context,
+        env={"PYTHONPATH": "function"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 30)
+    return process.returncode == 0 and str(context.resolve()) in str(Path(out.decode()).resolve())
