@@ -4,7 +4,10 @@ import asyncio
 import sys
 from pathlib import Path
 
+import orjson
+
 from tests.openfaas.conftest import Cluster
+from tests.walk import Walk
 from tests.wire import Refused, Wire
 
 FUNCTIONS = ("auth", "friend", "group", "presence", "send", "sync", "user")
@@ -118,3 +121,16 @@ async def ready(context: Path) -> bool:
     )
     out, _ = await asyncio.wait_for(process.communicate(), 30)
     return process.returncode == 0 and str(context.resolve()) in str(Path(out.decode()).resolve())
+
+
+async def test_the_ten_minutes_of_the_documentation(cluster: Cluster, tmp_path: Path) -> None:
+    secrets = tmp_path / ".local"
+    secrets.symlink_to(cluster.provider.layout.directory)
+    environment = cluster.environment | {
+        "STONECHAT_URL": cluster.urls[0],
+        "HOME": str(tmp_path / "home"),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+    }
+    told = await Walk(tmp_path, environment).go(faas=True)
+    entries = orjson.loads(told[-1])["entries"]
+    assert [each["type"] for each in entries] == ["group", "poll", "vote"]

@@ -122,6 +122,8 @@ async def test_any_method_is_called(terminal: Terminal, name: str) -> None:
     assert [each["username"] for each in orjson.loads(lines[-1])["users"]] == [name]
     code, _, said = await terminal.run("call", name, "no.such")
     assert (code, "unknown_method" in said) == (1, True)
+    code, _, said = await terminal.run("call", name, "user.search", '{"q": 1}')
+    assert (code, "(invalid_params): q: " in said) == (1, True)
     for wrong in ("[1]", "{"):
         code, _, said = await terminal.run("call", name, "user.search", wrong)
         assert (code, "params" in said) == (2, True)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from stonechat.client import Client
-from stonechat.errors import NotFound, SignedOut, StateInUse, StonechatError
+from stonechat.errors import InvalidParams, NotFound, SignedOut, StateInUse, StonechatError
 from stonechat.terminal import account, names
 
 Url = Annotated[str, typer.Option(envvar="STONECHAT_URL", help="a connector")]
@@ -64,5 +64,9 @@ async def uid_of(client: Client, username: str) -> str:
 
 
 def _told(error: Exception, code: int) -> int:
-    print(f"stonechat: {error or 'no answer in time'}", file=sys.stderr)
+    wrong = [
+        f"{'.'.join(map(str, each['loc']))}: {each['msg']}"
+        for each in (error.data.get("errors", []) if isinstance(error, InvalidParams) else [])
+    ]
+    print(": ".join([f"stonechat: {error or 'no answer in time'}", *wrong[:1]]), file=sys.stderr)
     return code
