@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from textwrap import dedent
@@ -100,8 +100,8 @@ class Chatter:
 
 
 @asynccontextmanager
-async def chatting(own: Stack, name: str) -> AsyncIterator[Chatter]:
-    urls = own.layout.connector_urls
+async def chatting(urls: Sequence[str], name: str) -> AsyncIterator[Chatter]:
+    """People who write all the time; leaving this says whether all they wrote was acknowledged."""
     signing = [Wire.sign_in(urls[n % 2], f"{name}{n}") for n in range(SESSIONS)]
     chatter = Chatter(list(await asyncio.gather(*signing)))
     running = asyncio.create_task(chatter.run())
@@ -126,7 +126,7 @@ async def answers(wire: Wire, expected: str, seconds: float) -> None:
 async def test_a_new_function_is_called_updated_and_removed(
     own: Stack, front: Front, name: str, tmp_path: Path
 ) -> None:
-    async with chatting(own, name) as chatter:
+    async with chatting(own.layout.connector_urls, name) as chatter:
         first, second = chatter.wires[0], chatter.wires[1]  # of two connectors
         await asyncio.to_thread(front.up, oracle(tmp_path / "oracle", "yes"))
         # 5 s is what is promised: connectors ask for the routes every 2 s.
@@ -159,7 +159,7 @@ async def ask_on(wire: Wire, enough: asyncio.Event) -> int:
 async def test_the_functions_in_use_are_updated(own: Stack, front: Front, name: str) -> None:
     busy = [each for each in read_stack(own.layout.stack_file) if each.deployment.name == "send"]
     before = await own.function_pids("send")
-    async with chatting(own, name) as chatter:
+    async with chatting(own.layout.connector_urls, name) as chatter:
         for _ in range(3):
             sent = chatter.sent
             await asyncio.to_thread(front.up, busy[0])
