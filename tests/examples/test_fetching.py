@@ -1,0 +1,78 @@
+"""Fetching from a site that does its worst."""
+
+import asyncio
+
+import pytest
+
+from examples.link_preview import fetching
+from examples.link_preview.addresses import Refused, Unreachable
+from examples.link_preview.config import Config
+from local import ports
+from tests.examples.site import PAGE, Site
+
+
+@pytest.fixture
+def config(site: Site) -> Config:
+    return Config(
+        ports=frozenset({site.port}), internal_hosts=frozenset({"127.0.0.1"}), seconds=0.5
+    )
+
+
+async def test_a_page(site: Site, config: Config) -> None:
+    assert await fetching.fetch(site.url("/page"), config) == PAGE
+    assert await fetching.fetch(site.url("/moved"), config) == PAGE
+    assert "Grüße" in await fetching.fetch(site.url("/latin"), config)
+    assert await fetching.fetch(site.url("/odd"), config) == PAGE
+
+
+async def test_an_endless_page_is_left_after_its_beginning(site: Site, config: Config) -> None:
+    site.gone.clear()
+    page = await fetching.fetch(site.url("/endless"), config)
+    assert page.startswith("<title>No end</title>xxx")
+    assert len(page) == fetching.LIMIT
+    async with asyncio.timeout(10):
+        await site.gone.wait()
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("/missing", "no page"),
+        ("/picture", "no page"),
+        ("/packed", "compressed"),
+        ("/circle", "too many redirects"),
+        ("/within", "not a public address"),
+        ("/file", "not a link"),
+    ],
+)
+async def test_what_is_refused(site: Site, config: Config, path: str, why: str) -> None:
+    with pytest.raises(Refused, match=why):
+        await fetching.fetch(site.url(path), config)
+    assert site.asked["/secret"] == 0
+
+
+async def test_redirects_have_an_end(site: Site, config: Config) -> None:
+    site.asked.clear()
+    with pytest.raises(Refused):
+        await fetching.fetch(site.url("/circle"), config)
+    assert site.asked["/circle"] == fetching.REDIRECTS + 1
+
+
+async def test_a_page_that_comes_byte_by_byte_has_no_more_time(site: Site, config: Config) -> None:
+    with pytest.raises(Unreachable, match="TimeoutError"):
+        await fetching.fetch(site.url("/drip"), config)
+
+
+async def test_who_does_not_listen_may_do_so_later(config: Config) -> None:
+    port = ports.free_port()
+    with pytest.raises(Unreachable, match="ConnectError"):
+        await fetching.fetch(
+            f"http://127.0.0.1:{port}/", config.model_copy(update={"ports": frozenset({port})})
+        )
+
+
+async def test_one_bad_link_leaves_the_others_alone(site: Site, config: Config) -> None:
+    urls = [site.url("/missing"), site.url("/page"), "http://[bad", site.url("/drip")]
+    found = await asyncio.to_thread(fetching.fetch_all, urls, config)
+    assert found[1] == PAGE
+    assert [type(each) for each in found] == [Refused, str, Refused, Unreachable]

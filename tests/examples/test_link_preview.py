@@ -1,0 +1,107 @@
+"""Link previews, from outside."""
+
+from typing import Any
+
+from redis.asyncio import Redis
+
+from local.stack import Stack
+from shared import events, keys
+from shared.events import Happened
+from tests.examples.site import Site
+from tests.wire import Wire, direct
+
+
+async def two(house: Stack, name: str) -> tuple[Wire, Wire]:
+    (url,) = house.layout.connector_urls
+    return await Wire.sign_in(url, name + "a"), await Wire.sign_in(url, name + "b")
+
+
+async def cards(wire: Wire, conv: str) -> list[dict[str, Any]]:
+    page = await wire.call("message.history", conv=conv)
+    return [each for each in page["entries"] if each["type"] == "card" and "reply_to" in each]
+
+
+async def settled(wire: Wire, conv: str, site: Site) -> list[dict[str, Any]]:
+    """The cards so far, without that of a good link, sent now. One connector hands the events over
+    in their order, so when that card is there, all before it were judged."""
+    sent = await wire.send(conv, "settle", site.url("/page"))
+    await card_of(wire, conv, sent["seq"])
+    return [each for each in await cards(wire, conv) if each["reply_to"] != sent["seq"]]
+
+
+async def card_of(wire: Wire, conv: str, seq: int) -> dict[str, Any]:
+    """The card in reply to a message, as soon as it is announced."""
+    count = 0
+    while True:
+        found = [each for each in wire.entries(conv) if each.get("reply_to") == seq]
+        if found:
+            return found[0]
+        count = len([each for each in wire.notifications if each["method"] == "entry"])
+        await wire.until("entry", count + 1)
+
+
+async def test_a_link_gets_a_card(house: Stack, site: Site, name: str) -> None:
+    alice, bob = await two(house, name)
+    link = site.url("/page?a=(b)")
+    sent = await alice.send(bob.uid, "c1", f"see {link}, and {site.url('/other')}.")
+    card = await card_of(bob, sent["conv"], sent["seq"])
+    assert (card["type"], card["sender"]) == ("card", alice.uid)
+    assert card["body"] == {
+        "title": 'The "better" title',
+        "text": "What it is about",
+        "url": link,
+    }
+    # It is in her name and no answer to a call, so she gets it as well, and may recall it.
+    assert (await card_of(alice, sent["conv"], sent["seq"]))["id"] == card["id"]
+    await alice.call("message.recall", conv=sent["conv"], ref=card["seq"], cid="r")
+    assert site.asked["/other"] == 0
+
+
+async def test_an_event_that_comes_again_makes_no_second_card(
+    house: Stack, site: Site, name: str
+) -> None:
+    alice, bob = await two(house, name)
+    sent = await alice.send(bob.uid, "c1", site.url("/page"))
+    await card_of(alice, sent["conv"], sent["seq"])
+    again = Happened("message.created", sent | {"sender": alice.uid, "type": "text"}, sent["id"])
+    async with Redis(port=house.layout.redis_port or 0) as redis:
+        await redis.xadd(keys.MESSAGE_EVENTS, events.fields([again]))
+    before = site.asked["/page"]
+    others = await settled(alice, sent["conv"], site)
+    assert [each["reply_to"] for each in others] == [sent["seq"]]
+    assert site.asked["/page"] == before + 2  # it did come again
+
+
+async def test_what_has_nothing_to_show_gets_none(house: Stack, site: Site, name: str) -> None:
+    alice, bob = await two(house, name)
+    conv = direct(alice.uid, bob.uid)
+    site.asked.clear()
+    paths = ("/missing", "/picture", "/untitled", "/within", "/file", "/circle")
+    links = [site.url(path) for path in paths]
+    links += [site.url("/secret", "localhost"), "http://169.254.169.254/", "http://[bad", "none"]
+    for number, link in enumerate(links):
+        await alice.send(conv, f"c{number}", link)
+    await alice.call(
+        "message.send", conv=conv, cid="card", type="card", body={"title": site.url("/card")}
+    )
+    assert await settled(alice, conv, site) == []
+    assert {path for path in paths if site.asked[path]} == set(paths)
+    assert site.asked["/secret"] == site.asked["/card"] == 0
+
+
+async def test_what_is_not_there_now_is_tried_again(house: Stack, site: Site, name: str) -> None:
+    alice, bob = await two(house, name)
+    site.asked.clear()
+    for path, tries in (("/busy", 3), ("/hangs", 2)):
+        sent = await alice.send(bob.uid, path, site.url(path))
+        assert (await card_of(bob, sent["conv"], sent["seq"]))["type"] == "card"
+        assert site.asked[path] == tries
+
+
+async def test_a_recalled_message_gets_none(house: Stack, site: Site, name: str) -> None:
+    alice, bob = await two(house, name)
+    site.asked.clear()
+    sent = await alice.send(bob.uid, "c1", site.url("/hangs"))
+    await site.until("/hangs")
+    await alice.call("message.recall", conv=sent["conv"], ref=sent["seq"], cid="r")
+    assert await settled(alice, sent["conv"], site) == []
