@@ -32,7 +32,8 @@ async def address_of(url: httpx.URL, config: Config) -> str:
     """The address to connect to for this URL. Raises `Refused` and `Unreachable`."""
     if url.scheme not in _SCHEMES or not url.raw_host or url.userinfo:
         raise Refused("not a link")
-    port, host = url.port or _SCHEMES[url.scheme], url.raw_host.decode("ascii")
+    port = _SCHEMES[url.scheme] if url.port is None else url.port
+    host = url.raw_host.decode("ascii")
     if port not in config.ports:
         raise Refused("the port")
     addresses = await _resolved(host, port)

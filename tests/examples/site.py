@@ -1,6 +1,7 @@
 """A web site of the internet's kinds of pages: good, slow, endless, and pointing elsewhere."""
 
 import asyncio
+import ssl
 from collections import Counter
 from typing import Self
 
@@ -15,12 +16,15 @@ about' name='description'></head><body>Text</body></html>"""
 
 
 class Site:
-    """`asked` counts the requests by path; `gone` is set when a reader of `/endless` has left."""
+    """`asked` counts the requests by path; `gone` is set when a reader of `/endless` has
+    left; `/held` waits for `release`."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.port = ports.free_port()
         self.asked: Counter[str] = Counter()
         self.gone = asyncio.Event()
+        self.release = asyncio.Event()
         self._news = asyncio.Condition()
         self._runner: web.AppRunner
 
@@ -32,7 +36,7 @@ class Site:
         app.router.add_get("/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, ports.LOOPBACK, self.port).start()
+        await web.TCPSite(self._runner, "localhost", self.port, ssl_context=self._tls).start()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -57,6 +61,10 @@ class Site:
                 raise web.HTTPServiceUnavailable
             case "/hangs" if self.asked[path] < 2:
                 await asyncio.Event().wait()
+            case "/held":
+                await self.release.wait()
+            case "/down":
+                raise web.HTTPServiceUnavailable
             case "/missing":
                 raise web.HTTPNotFound
             case "/picture":

@@ -55,6 +55,7 @@ def test_what_is_inside_is_not(address: str) -> None:
     [
         "ftp://8.8.8.8/",
         "http://8.8.8.8:22/",
+        "http://8.8.8.8:0/",
         "http://user:password@8.8.8.8/",
         "http://127.0.0.1/",
         "http://2130706433/",

@@ -1,8 +1,15 @@
 """Fetching from a site that does its worst."""
 
 import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from examples.link_preview import fetching
 from examples.link_preview.addresses import Refused, Unreachable
@@ -76,3 +83,50 @@ async def test_one_bad_link_leaves_the_others_alone(site: Site, config: Config) 
     found = await asyncio.to_thread(fetching.fetch_all, urls, config)
     assert found[1] == PAGE
     assert [type(each) for each in found] == [Refused, str, Refused, Unreachable]
+
+
+@pytest.fixture
+async def secure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[int, Config]]:
+    """A TLS server whose certificate, which is trusted, is for the name `localhost` alone."""
+    certificate = self_signed(tmp_path, "localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    fetching._tls.cache_clear()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    async with Site(context) as site:
+        names = frozenset({"localhost", "127.0.0.1"})
+        yield site.port, Config(ports=frozenset({site.port}), internal_hosts=names)
+    fetching._tls.cache_clear()
+
+
+def self_signed(folder: Path, name: str) -> Path:
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "certificate.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + private)
+    return file
+
+
+async def test_a_certificate_is_for_the_name_not_the_address(secure: tuple[int, Config]) -> None:
+    port, config = secure
+    assert await fetching.fetch(f"https://localhost:{port}/page", config) == PAGE
+    with pytest.raises(Unreachable, match="ConnectError"):
+        await fetching.fetch(f"https://127.0.0.1:{port}/page", config)

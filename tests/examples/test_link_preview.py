@@ -1,12 +1,20 @@
 """Link previews, from outside."""
 
+import asyncio
+import importlib
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from redis.asyncio import Redis
 
+from examples.link_preview.config import config
 from local.stack import Stack
 from shared import events, keys
+from shared.call import Call, Caller
+from shared.errors import Code
 from shared.events import Happened
+from shared.ids import new_id
 from tests.examples.site import Site
 from tests.wire import Wire, direct
 
@@ -31,10 +39,8 @@ async def settled(wire: Wire, conv: str, site: Site) -> list[dict[str, Any]]:
 
 async def card_of(wire: Wire, conv: str, seq: int) -> dict[str, Any]:
     """The card in reply to a message, as soon as it is announced."""
-    count = 0
     while True:
-        found = [each for each in wire.entries(conv) if each.get("reply_to") == seq]
-        if found:
+        if found := [each for each in wire.entries(conv) if each.get("reply_to") == seq]:
             return found[0]
         count = len([each for each in wire.notifications if each["method"] == "entry"])
         await wire.until("entry", count + 1)
@@ -98,10 +104,51 @@ async def test_what_is_not_there_now_is_tried_again(house: Stack, site: Site, na
         assert site.asked[path] == tries
 
 
-async def test_a_recalled_message_gets_none(house: Stack, site: Site, name: str) -> None:
+async def test_a_message_recalled_meanwhile_gets_none(house: Stack, site: Site, name: str) -> None:
     alice, bob = await two(house, name)
+    conv = await held(alice, bob, site)
+    await alice.call("message.recall", conv=conv, ref=1, cid="r")
+    site.release.set()
+    assert await settled(alice, conv, site) == []
+
+
+async def test_who_may_not_write_any_more_gets_none(house: Stack, site: Site, name: str) -> None:
+    alice, bob = await two(house, name)
+    conv = await held(alice, bob, site)
+    await bob.call("friend.block", uid=alice.uid, cid="b")
+    site.release.set()
+    await settled(alice, direct(alice.uid, alice.uid), site)
+    assert await cards(alice, conv) == []
+
+
+async def held(alice: Wire, bob: Wire, site: Site) -> str:
+    """The conversation in which a link was sent, whose page is being waited for."""
     site.asked.clear()
-    sent = await alice.send(bob.uid, "c1", site.url("/hangs"))
-    await site.until("/hangs")
-    await alice.call("message.recall", conv=sent["conv"], ref=sent["seq"], cid="r")
-    assert await settled(alice, sent["conv"], site) == []
+    site.release.clear()
+    sent = await alice.send(bob.uid, "c1", site.url("/held"))
+    await site.until("/held")
+    return str(sent["conv"])
+
+
+@pytest.fixture
+def allowed(stores: Stack, site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process may fetch from the site."""
+    monkeypatch.setenv("LINK_PREVIEW_PORTS", f"[{site.port}]")
+    monkeypatch.setenv("LINK_PREVIEW_INTERNAL_HOSTS", '["127.0.0.1"]')
+    config.cache_clear()
+    yield
+    config.cache_clear()
+
+
+async def test_an_old_message_is_not_tried_again(allowed: None, site: Site) -> None:
+    handler = importlib.import_module("examples.link_preview.handler")
+    uid = new_id()
+    call = Call("message.send", None, Caller(uid), "c1")
+    entry = call.append(direct(uid, uid), "text", {"text": site.url("/down")})
+    data = entry.as_result() | {"sender": uid, "type": "text"}
+    new = Happened("message.created", data)
+    old = Happened("message.created", data, ts=new.ts - 60_000)
+    outcomes = await asyncio.to_thread(handler.preview, [old, new])
+    assert outcomes[0] is None
+    assert outcomes[1].as_dict()["data"] == {"reason": "unavailable", "retry_after": 5.0}
+    assert outcomes[1].code == Code.TRY_AGAIN  # which is what makes it come again
