@@ -42,16 +42,18 @@ class Votes:
     def cast(self, poll: str, uid: str, option: int, cid: str) -> None:
         """Gives or changes a vote. A command that is repeated, even after a later one, changes
         nothing."""
-        unless_done = {"_id": f"{poll} {uid}", "cids": {"$ne": cid}}
-        change = {
-            "$set": {"poll": poll, "option": option},
-            "$inc": {"changes": 1},
-            "$push": {"cids": {"$each": [cid], "$slice": -_CIDS}},
-        }
+        key, first = f"{poll} {uid}", {"poll": poll, "option": option, "changes": 1, "cids": [cid]}
         try:
-            self._votes.update_one(unless_done, change, upsert=True)
-        except DuplicateKeyError:  # the person has voted: by this command, or just now by another
-            self._votes.update_one(unless_done, change)
+            self._votes.insert_one({"_id": key} | first)
+        except DuplicateKeyError:  # the person has voted, perhaps by this very command
+            self._votes.update_one(
+                {"_id": key, "cids": {"$ne": cid}},
+                {
+                    "$set": {"option": option},
+                    "$inc": {"changes": 1},
+                    "$push": {"cids": {"$each": [cid], "$slice": -_CIDS}},
+                },
+            )
 
     def tally(self, poll: str, options: Sequence[str]) -> Tally:
         """Reads all votes of the poll, so it suits some ten thousand of them."""

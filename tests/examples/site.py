@@ -83,6 +83,8 @@ class Site:
                 return web.Response(
                     body=PAGE.encode(), headers={"Content-Type": "text/html; charset=iso-8859-99"}
                 )
+            case "/host":
+                return web.Response(text=request.host, content_type="text/html")
             case "/circle":
                 raise web.HTTPFound("/circle")
             case "/moved":

@@ -127,6 +127,7 @@ def self_signed(folder: Path, name: str) -> Path:
 
 async def test_a_certificate_is_for_the_name_not_the_address(secure: tuple[int, Config]) -> None:
     port, config = secure
-    assert await fetching.fetch(f"https://localhost:{port}/page", config) == PAGE
+    said = await fetching.fetch(f"https://localhost:{port}/host", config)
+    assert said == f"localhost:{port}"  # the site is told the name as well
     with pytest.raises(Unreachable, match="ConnectError"):
         await fetching.fetch(f"https://127.0.0.1:{port}/page", config)

@@ -87,9 +87,8 @@ async def test_what_has_nothing_to_show_gets_none(house: Stack, site: Site, name
     links += [site.url("/secret", "localhost"), "http://169.254.169.254/", "http://[bad", "none"]
     for number, link in enumerate(links):
         await alice.send(conv, f"c{number}", link)
-    await alice.call(
-        "message.send", conv=conv, cid="card", type="card", body={"title": site.url("/card")}
-    )
+    body = {"title": "x", "text": site.url("/card")}
+    await alice.call("message.send", conv=conv, cid="card", type="card", body=body)
     assert await settled(alice, conv, site) == []
     assert {path for path in paths if site.asked[path]} == set(paths)
     assert site.asked["/secret"] == site.asked["/card"] == 0

@@ -1,12 +1,14 @@
 """Polls, from outside."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
 
 from examples.poll.results import Created, OwnTally, Tallied
-from examples.poll.votes import Votes
+from examples.poll.votes import Tally, Votes
 from local.stack import Stack
 from shared.stores import database
 from tests.wire import Refused, Wire, direct, learn
@@ -168,3 +170,16 @@ def test_a_command_that_is_run_again_after_a_crash_changes_nothing(stores: Stack
     tally = votes.tally("g:x 1", ["a", "b"])
     assert (tally.votes, tally.rev, votes.choice("g:x 1", "alice")) == ((0, 1), 2, 1)
     assert votes.choice("g:x 1", "bob") is None
+
+
+def test_first_votes_of_one_person_at_once_all_count(stores: Stack) -> None:
+    votes = Votes(database()["poll_votes"])
+    start = Barrier(4)
+
+    def cast(number: int) -> None:
+        start.wait(10)
+        votes.cast("g:x 2", f"person{number // 4}", 0, f"v{number % 4}")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(cast, range(200)))
+    assert votes.tally("g:x 2", ["a"]) == Tally((50,), 200)
