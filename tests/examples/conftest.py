@@ -35,7 +35,7 @@ async def house(layout: Layout, site: Site) -> AsyncIterator[Stack]:
             MODERATION_WORDS=str(words),
             LINK_PREVIEW_PORTS=f"[{site.port}]",
             LINK_PREVIEW_INTERNAL_HOSTS='["127.0.0.1"]',
-            LINK_PREVIEW_SECONDS="1",
+            LINK_PREVIEW_SECONDS="2",
             LINK_PREVIEW_RETRY_AFTER="0.1",
             **CHEAP_PASSWORDS,
         )
