@@ -52,7 +52,7 @@ def deploy(
             for name in (secretfiles.GATEWAY_USER, secretfiles.GATEWAY_PASSWORD)
         )
         front = Front(layout.gateway_url, user, password)
-        for packed in read_stack(file.resolve()):
+        for packed in read_stack(file, Path.cwd()):
             if fnmatch(packed.deployment.name, only):
                 front.up(packed)
                 typer.echo(f"deployed {packed.deployment.name}")

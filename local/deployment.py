@@ -96,12 +96,12 @@ def parse(value: object) -> Deployment:
         raise DeploymentError(f"{where}: {first['msg']}") from None
 
 
-def read_stack(file: Path) -> list[Packed]:
+def read_stack(file: Path, root: Path | None = None) -> list[Packed]:
     """The functions of a stack file, which run from their handlers' folders; those are relative to
-    the file's own. Raises `StackFileError`."""
+    the root, else to the file's own. Raises `StackFileError`."""
     try:
         functions = yaml.safe_load(file.read_text())["functions"]
-        return [_packed(name, file.parent, each) for name, each in functions.items()]
+        return [_packed(name, root or file.parent, each) for name, each in functions.items()]
     except (OSError, yaml.YAMLError, TypeError, KeyError, AttributeError, DeploymentError) as error:
         told = " ".join(f"{type(error).__name__}: {error}".split())
         raise StackFileError(f"{file.name} cannot be used: {told}") from None

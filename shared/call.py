@@ -10,7 +10,9 @@ from shared.entry import Draft, Entry
 from shared.errors import CallError, Reason
 from shared.ids import derived_id, new_id
 from shared.log import log
-from shared.membership import require_member
+from shared.membership import parsed, require_member
+from shared.policy import writer
+from shared.states import states
 
 P = TypeVar("P")
 
@@ -47,13 +49,22 @@ class Call(Generic[P]):
         """The conversation, if the caller belongs to it. Raises `not_a_member`."""
         return require_member(self.uid, conv)
 
+    def require_writer(self, conv: str) -> Conversation:
+        """The conversation, if the caller may write there now. Raises what `policy.writers` names:
+        `not_a_member`, `muted`, `blocked` and so on."""
+        place = parsed(conv)
+        writer(self.uid, place)
+        return place
+
     def append(
         self, conv: str, type: str, body: dict[str, Any], *, ref: int | None = None
     ) -> Entry:
-        """Appends an entry to a conversation's log and announces it to the members. Repeating the
-        call with its `cid` gives the same entry. Raises `unavailable` (safe to repeat)."""
+        """Appends an entry to a conversation's log and announces it to the members, who have the
+        conversation in their lists from then on. Repeating the call with its `cid` gives the same
+        entry. Raises `unavailable` (safe to repeat)."""
         command = self.method if not self._appended else f"{self.method}#{self._appended}"
         self._appended += 1
+        states().register([(conv, parsed(conv))])
         draft = Draft(
             conv=conv,
             sender=self.uid,

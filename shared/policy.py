@@ -1,4 +1,5 @@
-"""Whether somebody may write into a conversation now: membership, mutes, blocks, strangers.
+"""Whether somebody may write into a conversation now: membership, mutes, blocks, strangers, and
+whether there is anybody to write to.
 
 Read in one pipeline for a whole batch, from copies that every change of the facts renews.
 """
@@ -6,6 +7,7 @@ Read in one pipeline for a whole batch, from copies that every change of the fac
 import time
 from collections.abc import Sequence
 
+from shared import people
 from shared.conversation import Conversation
 from shared.errors import CallError, Reason
 from shared.friendships import Pair, Relation, friendships
@@ -18,7 +20,7 @@ from shared.stores import redis_client
 def writers(asked: Sequence[tuple[str, Conversation]]) -> list[Standing | CallError]:
     """The standing of each (uid, conversation), or why they may not write: `not_a_member`,
     `forbidden` (an inbox; somebody whom one blocked; a stranger, where only friends may write),
-    `muted`, `blocked`."""
+    `muted`, `blocked`, `not_found` (nobody is there)."""
     wanted: dict[str, list[str]] = {}
     pairs: list[Pair] = []
     for uid, place in dict.fromkeys(asked):
@@ -40,6 +42,21 @@ def writers(asked: Sequence[tuple[str, Conversation]]) -> list[Standing | CallEr
         if refusal is None and place.kind == "d":
             refusal = _between(relations[uid, place.other(uid)])
         found.append(refusal or standing)
+    return _with_somebody(asked, found)
+
+
+def _with_somebody(
+    asked: Sequence[tuple[str, Conversation]], found: list[Standing | CallError]
+) -> list[Standing | CallError]:
+    direct = {
+        index: place.ids
+        for index, (_, place) in enumerate(asked)
+        if place.kind == "d" and isinstance(found[index], Standing)
+    }
+    nobody = people.strangers(uid for ids in direct.values() for uid in ids)
+    for index, ids in direct.items():
+        if nobody.intersection(ids):
+            found[index] = CallError(Reason.NOT_FOUND)
     return found
 
 

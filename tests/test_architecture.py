@@ -9,18 +9,26 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
-OURS = {"shared", "functions", "connector", "stonechat", "local", "benchmarks", "tests"}
+OURS = {"shared", "functions", "examples", "connector", "stonechat", "local", "benchmarks", "tests"}
 MAY_IMPORT = {
     "shared": {"shared"},
     "functions": {"shared"},
+    "examples": {"shared"},
     "connector": {"connector", "shared"},
     "sdk": {"stonechat"},
     "template": {"shared"},
-    "local": OURS - {"tests", "benchmarks"},
+    "local": OURS - {"tests", "benchmarks", "examples"},
     "benchmarks": {"benchmarks", "stonechat", "local"},
 }
-STACK = yaml.safe_load((ROOT / "stack.yml").read_text())
-FUNCTIONS = sorted(STACK["functions"])
+STACKS = {
+    folder: yaml.safe_load((ROOT / file).read_text())
+    for folder, file in (("functions", "stack.yml"), ("examples", "examples/stack.yml"))
+}
+FUNCTIONS = [
+    pytest.param(folder, name, id=name)
+    for folder, stack in STACKS.items()
+    for name in sorted(stack["functions"])
+]
 
 
 def imported(file: Path) -> Iterator[str]:
@@ -45,9 +53,25 @@ def test_imports_go_one_way(folder: str) -> None:
     assert wrong == []
 
 
-def test_functions_are_one_folder_each() -> None:
-    folders = {path.parent.name for path in (ROOT / "functions").glob("*/handler.py")}
-    assert folders == set(FUNCTIONS)
+def module(name: str) -> str:
+    """A function's package, and its `Function` in there: OpenFaaS' names may have a dash."""
+    return name.replace("-", "_")
+
+
+@pytest.mark.parametrize("folder", sorted(STACKS))
+def test_functions_are_one_folder_each(folder: str) -> None:
+    folders = {path.parent.name for path in (ROOT / folder).glob("*/handler.py")}
+    assert folders == {module(name) for name in STACKS[folder]["functions"]}
+
+
+def test_examples_are_deployed_as_the_functions_are() -> None:
+    ours, examples = STACKS["functions"], STACKS["examples"]
+    assert examples | {"functions": None} == ours | {"functions": None}
+    assert not set(examples["functions"]) & set(ours["functions"])
+    for name, each in examples["functions"].items():
+        # From the working directory, which is the repository's root.
+        assert each["handler"] == f"./examples/{module(name)}"
+        assert each["lang"] == "stonechat"
 
 
 def test_redis_keys_and_collections_are_spelled_once() -> None:
@@ -61,16 +85,17 @@ def test_redis_keys_and_collections_are_spelled_once() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_annotations_say_what_the_handler_has(name: str, layout: object) -> None:
-    handler = importlib.import_module(f"functions.{name}.handler")
-    function = getattr(handler, name)
+@pytest.mark.parametrize(("folder", "name"), FUNCTIONS)
+def test_annotations_say_what_the_handler_has(folder: str, name: str, layout: object) -> None:
+    handler = importlib.import_module(f"{folder}.{module(name)}.handler")
+    function = getattr(handler, module(name))
     methods = function.methods
-    annotations = STACK["functions"][name]["annotations"]
+    annotations = STACKS[folder]["functions"][name]["annotations"]
 
     def listed(key: str) -> list[str]:
         return sorted(filter(None, annotations.get(key, "").split(",")))
 
+    assert function.name == name
     assert annotations["topic"] == "stonechat"
     assert listed("stonechat.methods") == sorted(methods)
     assert listed("stonechat.before") == sorted(function.hooks)
@@ -78,9 +103,9 @@ def test_annotations_say_what_the_handler_has(name: str, layout: object) -> None
     assert listed("stonechat.public") == sorted(each for each in methods if methods[each].public)
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_the_stack_file_leaves_nothing_to_defaults(name: str) -> None:
-    function = STACK["functions"][name]
+@pytest.mark.parametrize(("folder", "name"), FUNCTIONS)
+def test_the_stack_file_leaves_nothing_to_defaults(folder: str, name: str) -> None:
+    function = STACKS[folder]["functions"][name]
     assert function["image"] == f"stonechat/{name}:latest"
     assert function["lang"] == "stonechat"
     assert function["readonly_root_filesystem"] is True
@@ -93,10 +118,11 @@ def test_the_stack_file_leaves_nothing_to_defaults(name: str) -> None:
 
 
 def test_few_enough_functions_for_openfaas_ce() -> None:
-    assert len(FUNCTIONS) <= 12
+    assert len(STACKS["functions"]["functions"]) <= 12
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_no_module_is_many_things(name: str) -> None:
-    for file in (ROOT / "functions" / name).rglob("*.py"):
-        assert len(file.read_text().splitlines()) <= 400, file
+@pytest.mark.parametrize(("folder", "name"), FUNCTIONS)
+def test_no_module_is_many_things(folder: str, name: str) -> None:
+    longest = {"functions": 400, "examples": 200}[folder]
+    for file in (ROOT / folder / module(name)).rglob("*.py"):
+        assert len(file.read_text().splitlines()) <= longest, file

@@ -4,6 +4,7 @@ Whatever arrives is held against the published shapes, so that code and referenc
 """
 
 import asyncio
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Self
 
@@ -165,6 +166,12 @@ class Wire(WSListener):
     async def _tell(self) -> None:
         async with self._news:
             self._news.notify_all()
+
+
+def learn(shapes: Mapping[str, Any]) -> None:
+    """Holds also what comes of functions that are not among the published ones, by method or by
+    notification."""
+    _shapes().update({name: TypeAdapter(shape) for name, shape in shapes.items()})
 
 
 def hold(method: str, message: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator, with_config
 from typing_extensions import TypedDict
 
-from shared import bodies, conversation, membership, people, policy
+from shared import bodies, conversation, membership, policy
 from shared.call import Call
 from shared.conversation import Conversation
 from shared.entry import Draft, shown
@@ -121,17 +121,12 @@ def _refused(drafts: Mapping[int, tuple[Draft, Conversation]]) -> dict[int, Call
     """Those that may not be written, and why."""
     standings = policy.writers([(draft.sender, place) for draft, place in drafts.values()])
     refused = {}
-    direct: dict[int, Conversation] = {}
-    for (index, (draft, place)), standing in zip(drafts.items(), standings, strict=True):
+    for (index, (draft, _)), standing in zip(drafts.items(), standings, strict=True):
         if isinstance(standing, CallError):
             refused[index] = standing
         elif EVERYONE in (draft.mentions or ()) and standing.role not in ("admin", "owner"):
             refused[index] = CallError(Reason.FORBIDDEN, "only admins mention everyone")
-        elif place.kind == "d":
-            direct[index] = place
-    nobody = people.strangers(uid for place in direct.values() for uid in place.ids)
-    lost = [index for index, place in direct.items() if nobody.intersection(place.ids)]
-    return refused | {index: CallError(Reason.NOT_FOUND) for index in lost}
+    return refused
 
 
 def _passed_on(call: Call[Send], source: Source) -> tuple[str, dict[str, Any], dict[str, Any]]:

@@ -82,7 +82,7 @@ async def cluster() -> AsyncIterator[Cluster]:
         folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="stonechat-")))
         home = folder / "home"
         home.mkdir()
-        for name in ("template", "shared", "functions"):
+        for name in ("template", "shared", "functions", "examples"):
             (home / name).symlink_to(ROOT / name)
         shutil.copy(ROOT / "stack.yml", home)
         watchdog = {"STONECHAT_WATCHDOG": shutil.which("of-watchdog") or ""}

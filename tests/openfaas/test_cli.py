@@ -3,13 +3,21 @@
 import asyncio
 import sys
 from pathlib import Path
+from typing import Any
 
 import orjson
+import pytest
 
+from local.layout import ROOT
 from tests.openfaas.conftest import Cluster
 from tests.walk import Walk
-from tests.wire import Refused, Wire
+from tests.wire import Refused, Wire, direct
 
+WORDS = [
+    line
+    for line in (ROOT / "examples" / "moderation" / "words.txt").read_text().splitlines()
+    if line.strip() and not line.startswith("#")
+]
 FUNCTIONS = ("auth", "friend", "group", "presence", "send", "sync", "user")
 
 
@@ -134,3 +142,27 @@ async def test_the_ten_minutes_of_the_documentation(cluster: Cluster, tmp_path: 
     told = await Walk(tmp_path, environment).go(faas=True)
     entries = orjson.loads(told[-1])["entries"]
     assert [each["type"] for each in entries] == ["group", "poll", "vote"]
+
+
+async def test_the_examples_come_and_go(cluster: Cluster, name: str) -> None:
+    wire = await Wire.sign_in(cluster.urls[0], name)
+    note = direct(wire.uid, wire.uid)
+    await cluster.faas("up", "-f", "examples/stack.yml")
+    ask = {"conv": note, "cid": "p1", "question": "Tea?", "options": ["yes", "no"]}
+    async with asyncio.timeout(5):
+        while "error" in (answer := await wire.start("poll.create", **ask)):
+            assert answer["error"]["data"]["reason"] == "unknown_method"
+            await asyncio.sleep(0.05)
+    assert answer["result"]["seq"] == 1
+    with pytest.raises(Refused) as refused:
+        await wire.send(note, "m1", WORDS[0])
+    assert refused.value.reason == "forbidden"
+    await cluster.faas("remove", "-f", "examples/stack.yml")
+    async with asyncio.timeout(5):
+        while "error" in (answer := await wire.start("message.send", **message(note))):
+            await asyncio.sleep(0.05)
+    assert answer["result"]["seq"] == 2
+
+
+def message(conv: str) -> dict[str, Any]:
+    return {"conv": conv, "cid": "m2", "type": "text", "body": {"text": WORDS[0]}}

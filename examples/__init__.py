@@ -1,0 +1,1 @@
+"""Features to copy: one folder a function, as in `functions`. They import `shared` alone."""

@@ -1,0 +1,1 @@
+"""Hears of `message.created`, and answers links with cards."""

@@ -1,0 +1,1 @@
+"""Polls: `poll.create`, `poll.vote`, `poll.get`."""
