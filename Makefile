@@ -6,7 +6,7 @@ UV := .venv/bin/uv
 
 ROUNDS ?= 1
 
-.PHONY: up reference test test-infra test-openfaas faults lint format lock install clean distclean
+.PHONY: up reference test test-infra test-openfaas bench faults lint format lock install clean distclean
 
 up: .venv/installed
 	@exec $(PY) -m local up --connectors $(CONNECTORS)
@@ -23,6 +23,11 @@ test-infra: .venv/installed
 test-openfaas: .venv/installed
 	@bash tests/openfaas/tools.sh || echo "OpenFaaS' programs could not be installed: unless they are there, what needs them is left out"
 	@PATH="$(CURDIR)/.tools/bin:$$PATH" $(PY) -m pytest -rs tests/openfaas
+
+# Beside ejabberd where it is installed; BENCH_INSTALL_PEERS=yes installs it (Debian, as root).
+bench: .venv/installed
+	@$(UV) pip install -q --python $(PY) -e '.[bench]' || true
+	$(PY) -m benchmarks all
 
 faults: .venv/installed
 	ROUNDS=$(ROUNDS) $(PY) -m pytest -v tests/system/faults

@@ -1,0 +1,1 @@
+"""The scenarios: each measures one peer once, and returns figures by name."""

@@ -1,0 +1,62 @@
+"""One message to a room of so many people who are all there."""
+
+import asyncio
+import functools
+import time
+from collections.abc import Sequence
+
+from benchmarks.figures import Figures, latencies
+from benchmarks.load import gathered
+from benchmarks.peers import L, Line, Peer, nothing
+from benchmarks.usage import Usage
+
+_SECONDS = 120.0
+
+
+async def measure(peer: Peer[L], members: int, messages: int, nodes: int) -> Figures:
+    """`deliveries_per_second` from the first send to the last arrival, `fanout_*` from a message's
+    send until the last member has it, one message after the other."""
+    people = await peer.people(members)
+    room = await peer.room(people)
+    signing = [functools.partial(peer.line, each, n % nodes) for n, each in enumerate(people)]
+    lines = await gathered(signing, 50)
+    if lines:  # who enters first makes the room
+        await peer.join(lines[0], room)
+    await gathered([functools.partial(peer.join, each, room) for each in lines[1:]], 50)
+    await _burst(lines, room, 1)  # warm-up
+    spreads = [await _burst(lines, room, 1) for _ in range(3)]
+    with Usage(peer.processes()) as usage:
+        elapsed = await _burst(lines, room, messages)
+    deliveries = messages * (members - 1)
+    found = {"deliveries_per_second": deliveries / elapsed} | latencies(spreads, "fanout")
+    found |= usage.figures(deliveries, "delivery")
+    front = [name for name in usage.cpu if name.startswith(("connector", "ejabberd"))]
+    busy = sum(usage.cpu[name] for name in front)
+    found["deliveries_per_front_core_second"] = deliveries / busy if busy else float("nan")
+    for line in lines:
+        line.cut()
+    return found
+
+
+async def _burst(lines: Sequence[Line], room: str, messages: int) -> float:
+    """The first line sends so many; returns when all others have them all. A sender may hear its
+    own, which is not counted."""
+    left = messages * (len(lines) - 1)
+    done = asyncio.Event()
+
+    def heard() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            done.set()
+
+    for line in lines[1:]:
+        line.heard = heard
+    began = time.perf_counter()
+    for _ in range(messages):
+        lines[0].send(room)
+    await asyncio.wait_for(done.wait(), _SECONDS)
+    elapsed = time.perf_counter() - began
+    for line in lines[1:]:
+        line.heard = nothing
+    return elapsed

@@ -1,0 +1,63 @@
+"""CPU time and memory of processes, from /proc. Linux only."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_ME = "generator"
+
+Processes = Mapping[str, Sequence[int]]
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of the process's own threads, in seconds; 0 where it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    fields = text.rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def memory(pid: int) -> int:
+    """Its own memory in bytes: what no other process shares (private, clean and dirty)."""
+    total = 0
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith(("Private_Clean:", "Private_Dirty:")):
+            total += int(line.split()[1]) * 1024
+    return total
+
+
+@dataclass
+class Usage:
+    """`with Usage(processes) as usage:` then `usage.cpu` is CPU seconds by process name, and
+    `usage.seconds` how long it took. The generator is measured with the others."""
+
+    processes: Processes
+    cpu: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def __enter__(self) -> "Usage":
+        self._before = self._read()
+        self._began = time.perf_counter()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.seconds = time.perf_counter() - self._began
+        after = self._read()
+        self.cpu = {name: after[name] - self._before[name] for name in after}
+
+    def _read(self) -> dict[str, float]:
+        named = {**self.processes, _ME: [os.getpid()]}
+        return {name: sum(cpu_seconds(pid) for pid in pids) for name, pids in named.items()}
+
+    def figures(self, operations: float, unit: str = "message") -> dict[str, float]:
+        """Microseconds of CPU an operation, by process, and the generator's share of a core."""
+        found = {
+            f"cpu_us_per_{unit}_{name}": seconds / operations * 1e6
+            for name, seconds in self.cpu.items()
+        }
+        return found | {"generator_core_share": self.cpu[_ME] / self.seconds}
