@@ -43,6 +43,35 @@ class Bounds(NamedTuple):
 ALL = Bounds()
 
 
+class Wanted(NamedTuple):
+    """A page that somebody wants: of at most `limit` entries of the view, those that follow the
+    number `after`, those that precede `before`, or the last."""
+
+    conv: str
+    limit: int
+    view: Bounds = ALL
+    after: int | None = None
+    before: int | None = None
+
+    def span(self, last: int) -> tuple[str, int, int]:
+        """The conversation and the numbers to read, of a log whose last number is this."""
+        if self.after is not None:
+            seq = max(self.after, self.view.first - 1)
+            return self.conv, seq + 1, self.view.end(seq + self.limit)
+        end = self.view.end(last)
+        if self.before is not None:
+            end = min(self.before - 1, end)
+        return self.conv, max(self.view.first, end - self.limit + 1), end
+
+    def page(self, found: list[Document], first: int, last: int, last_seq: int) -> Page:
+        """The page, from what was found of the span."""
+        if self.after is not None:
+            run = _run(found, first)
+            return Page(run, last_seq, last_seq >= first + len(run))
+        start = _dense_from(found, last)
+        return Page(found[start:], last_seq, first > self.view.first or start > 0)
+
+
 class History:
     """Contiguous reads of the logs. Safe under threads."""
 
@@ -52,29 +81,32 @@ class History:
 
     def after(self, conv: str, seq: int, limit: int, view: Bounds = ALL) -> Page:
         """At most `limit` entries of the view that follow the number `seq`."""
-        seq = max(seq, view.first - 1)
-        found = self._dense(conv, seq + 1, view.end(seq + limit))
-        run = _run(found, seq + 1)
-        last_seq = view.end(self._last_seq(conv, found))
-        return Page(run, last_seq, last_seq > seq + len(run))
+        return self.read([Wanted(conv, limit, view, after=seq)])[0]
 
     def before(self, conv: str, seq: int, limit: int, view: Bounds = ALL) -> Page:
         """At most `limit` entries of the view that precede the number `seq`, ascending, up to
         `seq - 1`."""
-        last_seq = view.end(self._last_seq(conv, []))
-        end = min(seq - 1, last_seq)
-        first = max(view.first, end - limit + 1)
-        found = self._dense(conv, first, end)
-        start = _dense_from(found, end)
-        return Page(found[start:], last_seq, first > view.first or start > 0)
+        return self.read([Wanted(conv, limit, view, before=seq)])[0]
 
     def latest(self, conv: str, limit: int, view: Bounds = ALL) -> Page:
         """The last `limit` entries of the view."""
-        return self.before(conv, view.end(self._last_seq(conv, [])) + 1, limit, view)
+        return self.read([Wanted(conv, limit, view)])[0]
 
-    def _dense(self, conv: str, first: int, last: int) -> list[Document]:
-        """The entries with these numbers, old holes among them closed."""
-        found = self._log.storage.between(conv, first, last)
+    def read(self, wanted: Sequence[Wanted]) -> list[Page]:
+        """The page of each, in few round trips."""
+        tails = self._log.tails.read(list(dict.fromkeys(each.conv for each in wanted)))
+        spans = [each.span(tails[each.conv].seq) for each in wanted]
+        stored = self._log.storage.spans(spans)
+        pages = []
+        for each, (conv, first, last), found in zip(wanted, spans, stored, strict=True):
+            dense = self._dense(conv, first, last, found)
+            known = max(tails[conv].seq, dense[-1]["seq"] if dense else 0)
+            pages.append(each.page(dense, first, last, each.view.end(known)))
+        return pages
+
+    def _dense(self, conv: str, first: int, last: int, found: list[Document]) -> list[Document]:
+        """The entries with these numbers, old holes among them closed; `found` are those that were
+        stored a moment ago."""
         holes = self._old_holes(found, first)
         if not holes:
             return found
@@ -92,10 +124,6 @@ class History:
         if not settled:
             return []
         return sorted(set(range(first, settled)) - {each["seq"] for each in found})
-
-    def _last_seq(self, conv: str, found: Sequence[Document]) -> int:
-        tail = self._log.tails.read([conv])[conv].seq
-        return max(tail, found[-1]["seq"] if found else 0)
 
 
 def _run(found: Sequence[Document], first: int) -> list[Document]:

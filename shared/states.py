@@ -43,6 +43,9 @@ _BLANK = "0:0:-1:-1"
 _WHOLE = b"*"  # the field that says that all of a person's states are copied
 
 
+Copied = tuple[dict[bytes, bytes], dict[bytes, bytes]]  # a person's states, and read marks
+
+
 class State(NamedTuple):
     """`changed` is in ms; `hidden_at` is the number up to which the conversation is hidden; `until`
     is the last entry of a group that this person left, -1 otherwise."""
@@ -160,28 +163,32 @@ class States:
                 self._copy(pipe, document)
             execute(pipe)
 
-    def of(self, uid: str) -> tuple[int, dict[str, State]]:
-        """The time (ms), and all states of a person at that time or later, by conversation."""
-        now, flags, reads = self._copied(uid)
-        if _WHOLE not in flags:
-            self._copy_all(uid)
-            now, flags, reads = self._copied(uid)
-        flags.pop(_WHOLE, None)
-        return now, {name.decode(): _parsed(text, reads.get(name)) for name, text in flags.items()}
+    def of(self, uids: Sequence[str]) -> tuple[int, dict[str, dict[str, State]]]:
+        """The time (ms), and by uid all states of a person at that time or later, by
+        conversation."""
+        now, copied = self._copied(uids)
+        partly = [uid for uid, (flags, _) in copied.items() if _WHOLE not in flags]
+        if partly:
+            self._copy_all(partly)
+            copied |= self._copied(partly)[1]
+        return now, {uid: _read(*copied[uid]) for uid in uids}
 
-    def _copied(self, uid: str) -> tuple[int, dict[bytes, bytes], dict[bytes, bytes]]:
+    def _copied(self, uids: Sequence[str]) -> tuple[int, dict[str, Copied]]:
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
-            pipe.hgetall(keys.states(uid))
-            pipe.hgetall(keys.reads(uid))
-            (seconds, microseconds), flags, reads = pipe.execute()
-        return seconds * 1000 + microseconds // 1000, flags, reads
+            for uid in uids:
+                pipe.hgetall(keys.states(uid))
+                pipe.hgetall(keys.reads(uid))
+            (seconds, microseconds), *found = pipe.execute()
+        copied = zip(uids, zip(found[::2], found[1::2], strict=True), strict=True)
+        return seconds * 1000 + microseconds // 1000, dict(copied)
 
-    def _copy_all(self, uid: str) -> None:
+    def _copy_all(self, uids: Sequence[str]) -> None:
         with self._redis.pipeline(transaction=False) as pipe:
-            for document in self._conversations.find({"uid": uid}):
+            for document in find(self._conversations, uids, by="uid"):
                 self._copy(pipe, document)
-            self._put(pipe, keys.states(uid), _WHOLE.decode(), 0, _BLANK)
+            for uid in uids:
+                self._put(pipe, keys.states(uid), _WHOLE.decode(), 0, _BLANK)
             execute(pipe)
 
     def _copy(self, pipe: Any, document: Document) -> None:
@@ -195,6 +202,14 @@ class States:
 
     def _put(self, pipe: Any, key: str, conv: str, number: int, text: str) -> None:
         _PUT.add(pipe, key, conv, number, text, self._lifetime)
+
+
+def _read(flags: dict[bytes, bytes], reads: dict[bytes, bytes]) -> dict[str, State]:
+    return {
+        name.decode(): _parsed(text, reads.get(name))
+        for name, text in flags.items()
+        if name != _WHOLE
+    }
 
 
 def _parsed(text: bytes, read: bytes | None) -> State:

@@ -11,8 +11,14 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
 from shared.collections import Document
-from shared.finds import find
+from shared.finds import find, portions
 from shared.writes import DUPLICATE_KEY
+
+Span = tuple[str, int, int]  # conversation, first and last number
+
+
+def _seq(document: Document) -> int:
+    return int(document["seq"])
 
 
 class Storage:
@@ -69,7 +75,22 @@ class Storage:
     def between(self, conv: str, first: int, last: int) -> list[Document]:
         """The stored entries with these numbers (both ends included), ascending."""
         found = self._messages.find({"conv": conv, "seq": {"$gte": first, "$lte": last}})
-        return sorted(found, key=lambda document: int(document["seq"]))
+        return sorted(found, key=_seq)
+
+    def spans(self, asked: Sequence[Span]) -> list[list[Document]]:
+        """The same for many: those that ask for the same numbers share a query."""
+        convs: dict[tuple[int, int], list[str]] = {}
+        for conv, first, last in asked:
+            convs.setdefault((first, last), []).append(conv)
+        found: dict[Span, list[Document]] = {}
+        for (first, last), named in convs.items():
+            if len(named) == 1:
+                found[named[0], first, last] = self.between(named[0], first, last)
+                continue
+            numbers = {"$gte": first, "$lte": last}
+            for document in find(self._messages, named, by="conv", seq=numbers):
+                found.setdefault((document["conv"], first, last), []).append(document)
+        return [sorted(found.get(span, []), key=_seq) for span in asked]
 
     def highest(self, conv: str, at_least: int = 0) -> int:
         """The highest stored number, 0 in an empty log; `at_least` is one known to be stored.
@@ -90,8 +111,22 @@ class Storage:
     def newest(self, convs: Sequence[str]) -> dict[str, Document]:
         """The newest stored entry of each log that has one."""
         newest = {}
-        for conv in convs:
+        for conv in self._begun(convs):
             found = self.between(conv, seq := self.highest(conv), seq)
             if found:
                 newest[conv] = found[0]
         return newest
+
+    def _begun(self, convs: Sequence[str]) -> list[str]:
+        """Those that have an entry: most of them a first one, which one query finds for many."""
+        named = {"_id": False, "conv": True}
+        begun = {
+            each["conv"] for each in find(self._messages, convs, by="conv", fields=named, seq=1)
+        }
+        for portion in portions(conv for conv in convs if conv not in begun):
+            # Nearly always there is nothing, and one query says so of all.
+            left = list(portion)
+            while left and (one := self._messages.find_one({"conv": {"$in": left}}, named)):
+                begun.add(one["conv"])
+                left.remove(one["conv"])
+        return [conv for conv in convs if conv in begun]

@@ -75,6 +75,9 @@ class Tails:
                 for conv, document in documents.items():
                     entry = orjson.dumps(shown(document, None, self._content))
                     self.advance(pipe, conv, document["seq"], entry)
+                for conv in set(missing).difference(documents):
+                    # That a log is empty is kept as well; its first entry moves the tail on.
+                    _ADVANCE.add(pipe, keys.tail(conv), 0, b"", self._lifetime)
                 execute(pipe)
             tails |= self._kept(list(documents))
             tails |= {conv: EMPTY for conv in missing if conv not in documents}

@@ -1,6 +1,7 @@
 """Reading: histories, lists of conversations, and how far a person has read."""
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NotRequired
 
@@ -15,10 +16,9 @@ from shared.entry import shown
 from shared.errors import CallError, Reason, invalid_params
 from shared.friendships import friendships
 from shared.function import Function
-from shared.history import Bounds, History
+from shared.history import Bounds, History, Wanted
 from shared.log import log
 from shared.members import Standing
-from shared.membership import require_reader
 from shared.params import Conv, Params, Seq
 from shared.settings import settings
 from shared.shapes import EXACT, ConversationState, Empty, Entry
@@ -93,46 +93,73 @@ class Conversations(TypedDict):
     now: int
 
 
-@sync.method("message.history", result=PageOfEntries)
-def read_history(call: Call[ReadHistory]) -> dict[str, Any]:
+@sync.batch("message.history", result=PageOfEntries)
+def read_history(calls: Sequence[Call[ReadHistory]]) -> list[Any]:
     """`entries`, ascending and without a hole: those that follow `after`, those that precede
     `before`, or the last ones; `last_seq` of the conversation; `more`, whether it goes on in that
     direction. A short answer with `more` stopped before an entry that may still appear. Of a group
     there is what the caller may see: from joining on, or all, and until leaving. Refuses with
     `not_a_member`."""
-    params, config = call.params, settings()
-    standing = require_reader(call.uid, params.conv)
-    if params.limit > config.history_limit:
-        raise invalid_params(["limit"], f"at most {config.history_limit}", "less_than_equal")
-    view = Bounds(standing.first, standing.last)
-    if params.after is not None:
-        page = history().after(params.conv, params.after, params.limit, view)
-    elif params.before is not None:
-        page = history().before(params.conv, params.before, params.limit, view)
-    else:
-        page = history().latest(params.conv, params.limit, view)
-    return {
-        "entries": [shown(each, call.uid, log().content) for each in page.entries],
-        "last_seq": page.last_seq,
-        "more": page.more,
-    }
+    answers: list[Any] = [None] * len(calls)
+    limit = settings().history_limit
+    places: dict[int, Conversation] = {}
+    for index, call in enumerate(calls):
+        try:
+            places[index] = membership.parsed(call.params.conv)
+            if call.params.limit > limit:
+                raise invalid_params(["limit"], f"at most {limit}", "less_than_equal")
+        except CallError as refusal:
+            answers[index] = refusal
+    known = membership.standings((calls[index].uid, place) for index, place in places.items())
+    wanted: dict[int, Wanted] = {}
+    for index, place in places.items():
+        params, standing = calls[index].params, known[calls[index].uid, place]
+        view = Bounds(standing.first, standing.last)
+        if not standing.may_read:
+            answers[index] = CallError(Reason.NOT_A_MEMBER)
+        elif answers[index] is None:
+            wanted[index] = Wanted(params.conv, params.limit, view, params.after, params.before)
+    for index, page in zip(wanted, history().read(list(wanted.values())), strict=True):
+        answers[index] = {
+            "entries": [shown(each, calls[index].uid, log().content) for each in page.entries],
+            "last_seq": page.last_seq,
+            "more": page.more,
+        }
+    return answers
 
 
-@sync.method("conversation.list", result=Conversations)
-def list_conversations(call: Call[ListConversations]) -> dict[str, Any]:
+@sync.batch("conversation.list", result=Conversations)
+def list_conversations(calls: Sequence[Call[ListConversations]]) -> list[Any]:
     """The caller's `conversations`, the last changed first; with `changed_since` those that changed
     at that time or later. `now` is what to pass next time: no change between is missed."""
-    uid, since = call.uid, call.params.changed_since or 0
-    now, known = states().of(uid)
+    now, known = states().of(list(dict.fromkeys(call.uid for call in calls)))
+    wanted = {uid: [*mine, conversation.inbox(uid)] for uid, mine in known.items()}
+    tails = log().tails.read(list(dict.fromkeys(itertools.chain.from_iterable(wanted.values()))))
+    return [
+        {
+            "conversations": _changed(
+                {conv: tails[conv] for conv in wanted[call.uid]},
+                known[call.uid],
+                call.params.changed_since or 0,
+            ),
+            "now": now,
+        }
+        for call in calls
+    ]
+
+
+def _changed(
+    tails: Mapping[str, Tail], known: Mapping[str, State], since: int
+) -> list[dict[str, Any]]:
     listed = []
-    for conv, tail in log().tails.read([*known, conversation.inbox(uid)]).items():
+    for conv, tail in tails.items():
         state = known.get(conv, NOTHING)
         tail = _seen(tail, state)
         changed = max(tail.changed, state.changed)
         if tail.seq and changed >= since and not _is_hidden(state, tail):
             listed.append(_listed(conv, tail, state, changed))
     listed.sort(key=lambda each: -int(each["changed_at"]))
-    return {"conversations": listed, "now": now}
+    return listed
 
 
 @sync.method("conversation.update", result=ConversationState)

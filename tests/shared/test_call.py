@@ -13,4 +13,4 @@ def test_whose_first_entry_is_no_message_have_the_conversation_listed(stores: St
     call = Call("poll.create", None, Caller(alice), "c1")
     assert call.append(conv, "poll", {}).seq == 1
     for uid in (alice, bob):
-        assert list(states().of(uid)[1]) == [conv]
+        assert list(states().of([uid])[1][uid]) == [conv]
