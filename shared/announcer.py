@@ -48,8 +48,13 @@ class Announcer:
         with self._redis.pipeline(transaction=False) as pipe:
             self._bus.enqueue(pipe, routed)
             events.enqueue(pipe, [_created(each) for each in announcements if _is_message(each)])
-            for conv, item in last.items():
-                self._tails.advance(pipe, conv, item.document["seq"], orjson.dumps(item.shown))
+            self._tails.advance(
+                pipe,
+                {
+                    conv: (item.document["seq"], orjson.dumps(item.shown))
+                    for conv, item in last.items()
+                },
+            )
             execute(pipe)
 
     def unannounced(self, documents: Sequence[Document]) -> list[Document]:

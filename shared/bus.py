@@ -28,8 +28,16 @@ import redis
 from redis.client import Pipeline
 
 from shared import channels, keys
+from shared.scripts import Script, execute
 from shared.settings import settings
 from shared.stores import redis_client
+
+# The nodes of each channel, in one command.
+_NODES = Script("""
+local nodes = {}
+for index, channel in ipairs(KEYS) do nodes[index] = redis.call('SMEMBERS', channel) end
+return nodes
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +136,8 @@ class Bus:
         if not names:
             return {}
         with self._redis.pipeline(transaction=False) as pipe:
-            for name in names:
-                pipe.smembers(keys.channel(name))
-            nodes = dict(zip(names, pipe.execute(), strict=True))
+            _NODES.add(pipe, tuple(map(keys.channel, names)))
+            nodes: dict[str, list[bytes]] = dict(zip(names, execute(pipe)[0], strict=True))
         routed: dict[str, list[Item]] = {}
         for item in items:
             there: dict[bytes, list[str]] = {}

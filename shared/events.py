@@ -12,7 +12,7 @@ has the same id.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -40,7 +40,7 @@ class Happened:
 
 def fields(events: Sequence[Happened], only: str | None = None) -> dict[Any, Any]:
     """The stream entry that holds these events, for one function only or for all that want them."""
-    found: dict[Any, Any] = {b"events": orjson.dumps([asdict(event) for event in events])}
+    found: dict[Any, Any] = {b"events": orjson.dumps(list(events))}
     return found if only is None else found | {b"only": only.encode()}
 
 

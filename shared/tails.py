@@ -8,7 +8,7 @@ In Redis a tail is one string, `SEQ:CHANGED:` and the entry as all may see it, s
 read by one command.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -21,13 +21,17 @@ from shared.content import Keyring
 from shared.entry import shown
 from shared.scripts import Script, execute
 
+# A number and an entry for each key; a tail only moves on.
 _ADVANCE = Script("""
-local tail = redis.call('GET', KEYS[1])
-if tail and tonumber(string.match(tail, '^%d+')) >= tonumber(ARGV[1]) then return 0 end
 local time = redis.call('TIME')
-local changed = time[1] * 1000 + math.floor(time[2] / 1000)
-local text = ARGV[1] .. ':' .. string.format('%.0f', changed) .. ':' .. ARGV[2]
-redis.call('SET', KEYS[1], text, 'EX', ARGV[3])
+local changed = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+for index, key in ipairs(KEYS) do
+  local seq, entry = ARGV[index * 2], ARGV[index * 2 + 1]
+  local tail = redis.call('GET', key)
+  if not tail or tonumber(string.match(tail, '^%d+')) < tonumber(seq) then
+    redis.call('SET', key, seq .. ':' .. changed .. ':' .. entry, 'EX', ARGV[1])
+  end
+end
 return 1
 """)
 
@@ -60,10 +64,15 @@ class Tails:
         self._newest = newest
         self._lifetime = lifetime
 
-    def advance(self, pipe: Pipeline, conv: str, seq: int, entry: bytes) -> None:
-        """Adds to a pipeline: this entry (JSON) is the log's tail, unless a later one is."""
-        sealed = self._content.seal(conv, f"tail {seq}", entry)
-        _ADVANCE.add(pipe, keys.tail(conv), seq, sealed, self._lifetime)
+    def advance(self, pipe: Pipeline, newest: Mapping[str, tuple[int, bytes]]) -> None:
+        """Adds to a pipeline: these entries (number and JSON, by conversation) are their logs'
+        tails, unless later ones are. Number 0, of an empty log, has no entry."""
+        arguments: list[Any] = []
+        for conv, (seq, entry) in newest.items():
+            sealed = self._content.seal(conv, f"tail {seq}", entry) if entry else b""
+            arguments += [seq, sealed]
+        if arguments:
+            _ADVANCE.add(pipe, tuple(map(keys.tail, newest)), self._lifetime, *arguments)
 
     def read(self, convs: Sequence[str]) -> dict[str, Tail]:
         """The tail of each log; what Redis lost is read from the store and kept again."""
@@ -72,12 +81,13 @@ class Tails:
         if missing:
             documents = self._newest(missing)
             with self._redis.pipeline(transaction=False) as pipe:
-                for conv, document in documents.items():
-                    entry = orjson.dumps(shown(document, None, self._content))
-                    self.advance(pipe, conv, document["seq"], entry)
-                for conv in set(missing).difference(documents):
-                    # That a log is empty is kept as well; its first entry moves the tail on.
-                    _ADVANCE.add(pipe, keys.tail(conv), 0, b"", self._lifetime)
+                newest = {
+                    conv: (document["seq"], orjson.dumps(shown(document, None, self._content)))
+                    for conv, document in documents.items()
+                }
+                # That a log is empty is kept as well; its first entry moves the tail on.
+                empty = dict.fromkeys(set(missing).difference(documents), (0, b""))
+                self.advance(pipe, newest | empty)
                 execute(pipe)
             tails |= self._kept(list(documents))
             tails |= {conv: EMPTY for conv in missing if conv not in documents}
