@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from connector import metrics
 from connector.session import Session
 
 logger = structlog.get_logger(__name__)
@@ -40,9 +41,11 @@ class Lane:
     __slots__ = (
         "_batch_bytes",
         "_batch_calls",
+        "_batches",
         "_calls",
         "_forward",
         "_function",
+        "_hops",
         "_limit",
         "_task",
     )
@@ -55,6 +58,8 @@ class Lane:
         self._limit = limit
         self._batch_calls = batch_calls
         self._batch_bytes = batch_bytes
+        self._hops = metrics.HOP.labels(function)
+        self._batches = metrics.BATCH.labels(function)
         self._calls: deque[Pending] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -75,7 +80,9 @@ class Lane:
         try:
             while self._calls:
                 batch = self._next_batch()
-                answers = await self._forward(self._function, batch)
+                self._batches.observe(len(batch))
+                with self._hops.time():
+                    answers = await self._forward(self._function, batch)
                 for call, answer in zip(batch, answers, strict=True):
                     try:
                         call.answer(answer)

@@ -320,9 +320,21 @@ async def test_secrets_are_for_their_owner_only(stack: Stack) -> None:
     assert {file.stat().st_mode & 0o077 for file in files} == {0}
 
 
-async def test_the_pages(stack: Stack) -> None:
+async def test_the_pages(stack: Stack, name: str) -> None:
+    await (await Wire.sign_in(stack.layout.connector_urls[0], name)).close()
     base = stack.layout.connector_urls[0].replace("ws:", "http:").removesuffix("/v1")
     async with httpx.AsyncClient(base_url=base) as http:
         found = {path: await http.get(path) for path in ("/healthz", "/readyz", "/metrics", "/x")}
     assert [page.status_code for page in found.values()] == [200, 200, 200, 404]
-    assert "stonechat_frames_in_total" in found["/metrics"].text
+    counted = {
+        line.split(" ")[0]: float(line.split(" ")[1])
+        for line in found["/metrics"].text.splitlines()
+        if not line.startswith("#")
+    }
+    for each in (
+        "stonechat_frames_in_total",
+        "stonechat_frames_out_total",
+        'stonechat_hop_seconds_count{function="auth"}',
+        'stonechat_lane_batch_count{function="auth"}',
+    ):
+        assert counted[each] > 0
