@@ -54,6 +54,8 @@ def run(
             found.setdefault(other.name, []).append(await work(other))
         except NotOffered as why:
             typer.echo(f"left out: {why}")
+        except (TimeoutError, ConnectionError, RuntimeError, ExceptionGroup) as failure:
+            typer.echo(f"{other.name} did not do {scenario}: {failure!r}")
         finally:
             await other.stop()
 

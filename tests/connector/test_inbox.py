@@ -235,3 +235,17 @@ async def test_a_dead_node_is_swept_and_a_living_one_is_not(desk: Desk) -> None:
     assert not await desk.client.exists(keys.node(dead), keys.node_channels(dead))
     assert await desk.client.sismember(keys.NODES, desk.node._node)
     await desk.client.delete(keys.channel(channel))
+
+
+async def test_a_frame_is_shared_by_all_who_get_it(desk: Desk) -> None:
+    """A fan-out copies nothing: every session is given the same bytes."""
+    group, uids = f"group:{new_id()}", [new_id() for _ in "abc"]
+    for sid, uid in zip("abc", uids, strict=True):
+        session = await desk.add(sid, uid)
+        desk.subscriptions.subscribe(session, group)
+    await desk.inbox._registry._tell()
+    publish(Delivery((group,), b"a frame of some length"))
+    await desk.read()
+    (first,), (second,), (third,) = (desk.written[sid] for sid in "abc")
+    assert first is second
+    assert second is third
