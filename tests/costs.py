@@ -127,7 +127,7 @@ def main() -> None:
     }
     OWNERS["message"] = "sync"
     found["message.history"] = trips(
-        "message.history", lambda n: (uids[n], {"conv": convs[n], "after": 0})
+        "message.history", lambda n: (uids[n], {"conv": convs[n], "after": 0, "limit": 1})
     )
     OWNERS["message"] = "send"
     _everything(uids, convs)
@@ -165,7 +165,7 @@ def _everything(uids: Sequence[str], convs: Sequence[str]) -> None:
     ask("group.search", [(one, {"q": "g"})])
     ask("group.requests", [(one, {"gid": gid})])
     ask("group.invitations", [(one, {})])
-    ask("group.remove", [(one, {"gid": gid, "uid": three, "cid": "gr"})])
+    ask("group.remove", [(one, {"gid": gid, "uids": [three], "cid": "gr"})])
     ask("group.dismiss", [(one, {"gid": gid, "cid": "gd"})])
 
 
