@@ -14,16 +14,20 @@ from pathlib import Path
 from textwrap import dedent
 
 import httpx
+import orjson
 import pytest
+import yaml
 
 from local import health, ports
 from local.layout import ROOT, Layout
 from local.part import Part, PartFailedError
 from local.stack import Stack
 from shared import secretfiles
+from shared.doors import BATCH
 from shared.ids import new_id
 from shared.tokens import Issuer
 
+STACK = yaml.safe_load((ROOT / "stack.yml").read_text())
 TEMPLATE = ROOT / "template" / "stonechat"
 
 HANDLER = """
@@ -161,6 +165,27 @@ async def test_the_scaffold_runs_as_its_image_lays_it_out(
     )
     assert answer.json()["result"] == {"text": "Hello, Ada!", "uid": uid}
     assert (await container.http.get("/_/ready")).status_code == 200
+
+
+@pytest.mark.parametrize("name", sorted(STACK["functions"]))
+async def test_every_function_runs_as_its_image_lays_it_out(
+    layout: Layout, stores: Stack, tmp_path: Path, run: Run, name: str
+) -> None:
+    shutil.copytree(
+        TEMPLATE, tmp_path, ignore=shutil.ignore_patterns("function"), dirs_exist_ok=True
+    )
+    shutil.copytree(ROOT / "functions" / name, tmp_path / "function")
+    shutil.copytree(ROOT / "shared", tmp_path / "shared")
+    container = await run(tmp_path, layout.child_environment())
+    assert (await container.http.get("/_/ready")).status_code == 200
+    token = secretfiles.read(layout.secrets, secretfiles.SERVICE_TOKEN)
+    events = [{"id": "e", "type": "no.method", "uid": "somebody1", "sid": "s", "data": {}}]
+    answer = await container.http.post(
+        "/",
+        content=orjson.dumps(events),
+        headers={"Content-Type": BATCH, "Authorization": f"Bearer {token}"},
+    )
+    assert orjson.loads(answer.content)["error"]["data"]["reason"] == "unknown_method"
 
 
 def test_the_scaffold_brings_tests_that_pass(layout: Layout, tmp_path: Path) -> None:
