@@ -26,7 +26,7 @@ test-openfaas: .venv/installed
 
 # Beside ejabberd where it is installed; BENCH_INSTALL_PEERS=yes installs it (Debian, as root).
 bench: .venv/installed
-	@$(UV) pip install -q --python $(PY) -e '.[bench]' || true
+	@$(UV) pip install -q --python $(PY) -r pyproject.toml --extra bench
 	$(PY) -m benchmarks all
 
 faults: .venv/installed
