@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -202,16 +203,18 @@ class Connector:
         def answer(found: Answer) -> None:
             socket.answer(rpc.answer(request.id, found))
 
-        try:
-            if request.method == "session.open":
-                self._open(socket, request, answer)
-            elif request.method == "session.renew":
-                answer(self._opener.renew(session, request.params))
-            else:
-                self._forward(session, request, size, answer)
-        except CallError as refusal:
-            metrics.REFUSED.labels(refusal.reason).inc()
-            answer(refused(refusal))
+        def forward() -> None:
+            self._forward(session, request, size, answer)
+
+        method = request.method
+        if method == "session.open":
+            _attempt(partial(self._open, socket, request, answer), answer)
+        elif method == "session.renew":
+            _attempt(lambda: answer(self._opener.renew(session, request.params)), answer)
+        elif method in self._routes.routes.methods or method.startswith(RESERVED):
+            _attempt(forward, answer)
+        else:
+            self._routes.look_again(partial(_attempt, forward, answer))
 
     def _open(self, socket: Socket, request: Request, answer: Any) -> None:
         def opened(found: Answer) -> None:
@@ -266,6 +269,15 @@ class Connector:
                         socket.ping()
                     case "dead":
                         socket.drop()
+
+
+def _attempt(work: Callable[[], None], answer: Callable[[Answer], None]) -> None:
+    """Does it, or answers why not."""
+    try:
+        work()
+    except CallError as refusal:
+        metrics.REFUSED.labels(refusal.reason).inc()
+        answer(refused(refusal))
 
 
 async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:

@@ -10,14 +10,17 @@ A function names in its annotations, separated by commas:
                         stonechat.before.budget, the milliseconds it has
     stonechat.lanes     how many batches may be under way
 
-The gateway is asked every few seconds; the last good map stays while it does not answer. A static
-file of the same shape (a JSON object of function → annotations) may take the gateway's place.
+The gateway is asked every few seconds, and at once when somebody calls a method that is not in the
+map: the function may have been deployed a moment ago. The last good map stays while the gateway
+does not answer. A static file of the same shape (a JSON object of function → annotations) may take
+its place.
 
 Where two functions name the same method, the one that had it keeps it, else the first by name.
 """
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,8 @@ RESERVED = "session."  # methods of the connector itself; functions answer some 
 CHANNELS = "session.channels"
 _BUDGET = 300  # ms for a hook that names none
 _LONGEST_BUDGET = 5000
+_APART = 0.5  # seconds between two refreshes, whoever wants them
+_WAITING = 1000  # callers that may wait for one
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +136,23 @@ class RouteSource:
         self._credentials = credentials
         self._static = static
         self._interval = interval
+        self._waiting: list[Callable[[], None]] = []
+        self._wanted = asyncio.Event()
+
+    def look_again(self, then: Callable[[], None]) -> None:
+        """Calls `then` after a refresh that begins later than now, in the order of asking; at once
+        where too many wait for one."""
+        if len(self._waiting) >= _WAITING:
+            then()
+            return
+        self._waiting.append(then)
+        self._wanted.set()
 
     async def run(self) -> None:
         """Refreshes until cancelled."""
         while True:
+            self._wanted.clear()
+            waiting, self._waiting = self._waiting, []
             try:
                 found = build(await self._fetch(), self.routes)
                 if found != self.routes:
@@ -143,7 +161,18 @@ class RouteSource:
                 self.loaded.set()
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError, TypeError) as error:
                 logger.warning("routes_kept", error=str(error) or type(error).__name__)
-            await asyncio.sleep(self._interval if self.loaded.is_set() else 0.2)
+            for then in waiting:
+                then()
+            await self._pause()
+
+    async def _pause(self) -> None:
+        if not self.loaded.is_set():
+            await asyncio.sleep(0.2)
+            return
+        await asyncio.sleep(min(_APART, self._interval))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, self._interval - _APART)):
+                await self._wanted.wait()
 
     async def _fetch(self) -> dict[str, dict[str, str]]:
         if self._static is not None:
