@@ -11,7 +11,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from connector import metrics, watch
+from connector import metrics
 from connector.dispatcher import Dispatcher
 from connector.emitter import Emitter
 from connector.forwarder import Forwarder, refused
@@ -25,6 +25,7 @@ from connector.routes import RESERVED, RouteSource
 from connector.server import Server, Socket
 from connector.session import SIGNED_OUT, Limits, Session
 from connector.subscriptions import Subscriptions
+from connector.watch import Times, Watch
 from shared import keys, rpc, secretfiles
 from shared.errors import CallError, Reason
 from shared.ids import new_id
@@ -44,7 +45,8 @@ class Connector:
         self.node_id = new_id()
         self._config = config
         self._redis = client
-        self._times = watch.Times(config.open_timeout, config.ping_after, config.pong_timeout)
+        times = Times(config.open_timeout, config.ping_after, config.pong_timeout)
+        self._watch = Watch(times, time.monotonic())
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         limits = Limits(
@@ -97,6 +99,7 @@ class Connector:
         self._server = Server(
             limits,
             self._dispatch,
+            self._watch.add,
             self._leave,
             self._ready,
             frame_limit=config.frame_limit,
@@ -161,7 +164,7 @@ class Connector:
             self._emit(),
             *(self._dispatch_events(each) for each in self._dispatchers),
             *(each.tend() for each in self._dispatchers),
-            self._watch(),
+            self._look_after(),
         ):
             self._start(work)
         logger.info("connector_started", node=self.node_id, port=config.connector_port)
@@ -254,12 +257,12 @@ class Connector:
         await self._routes.loaded.wait()
         await dispatcher.run()
 
-    async def _watch(self) -> None:
+    async def _look_after(self) -> None:
+        sockets = self._server.sockets
         while True:
             await asyncio.sleep(1)
-            sessions = list(self._server.sockets)
-            for session, verdict in watch.due(sessions, self._times, time.monotonic(), time.time()):
-                socket = self._server.sockets[session]
+            for session, verdict in self._watch.due(sockets, time.monotonic(), time.time()):
+                socket = sockets[session]
                 match verdict:
                     case "unopened":
                         socket.close(SIGNED_OUT, "no session was opened")

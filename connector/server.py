@@ -184,6 +184,7 @@ class Server:
         self,
         limits: Limits,
         dispatch: Dispatch,
+        on_admit: Callable[[Session, float], None],
         on_leave: Callable[[Session], None],
         ready: Callable[[], bool],
         *,
@@ -198,6 +199,7 @@ class Server:
         self.sockets: dict[Session, Socket] = {}
         self.frames_in = self.frames_out = 0  # since `count_frames`
         self._limits = limits
+        self._on_admit = on_admit
         self._on_leave = on_leave
         self._ready = ready
         self._sessions_limit = sessions_limit
@@ -226,8 +228,10 @@ class Server:
 
     def admit(self, socket: Socket) -> Session:
         self._numbers += 1
-        session = Session(self._numbers, new_id(), self._limits, socket.write, self.clock())
+        now = self.clock()
+        session = Session(self._numbers, new_id(), self._limits, socket.write, now)
         self.sockets[session] = socket
+        self._on_admit(session, now)
         metrics.SESSIONS.labels("connected").inc()
         return session
 
