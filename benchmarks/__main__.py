@@ -23,6 +23,7 @@ Out = Annotated[Path, typer.Option(help="where results go")]
 Runs = Annotated[int, typer.Option(min=1, help="of which the medians are taken")]
 Peers = Annotated[bool, typer.Option(help="measure ejabberd beside us, where it is installed")]
 OUT = Path("benchmarks/results")
+_DELIVERIES = 200_000  # of a group's run
 # A person's limits are not what is measured: one generator stands for thousands of people.
 FREE = {"STONECHAT_RATE_PER_SECOND": "100000", "STONECHAT_RATE_BURST": "1000000"}
 
@@ -83,13 +84,15 @@ def dm_(seconds: float = 8, runs: Runs = 3, peers: Peers = True, out: Out = OUT)
 @app.command("group")
 def group_(
     members: int = 1000,
-    messages: int = 20,
+    messages: Annotated[int, typer.Option(help="0: by the size of the room")] = 0,
     connectors: int = 1,
     runs: Runs = 3,
     peers: Peers = True,
     out: Out = OUT,
 ) -> None:
     """One message to everybody in a room."""
+
+    messages = messages or max(20, min(500, _DELIVERIES // members))
 
     async def measure(peer: Peer[Any]) -> Figures:
         return await group.measure(peer, members, messages, connectors)
@@ -163,16 +166,16 @@ def report_(out: Out = OUT) -> None:
 
 @app.command("all")
 def all_(runs: Runs = 3, peers: Peers = True, out: Out = OUT) -> None:
-    """Everything, and the report."""
+    """Everything, and the report. `runs` is of the short scenarios; the long ones run once."""
     if peers and os.environ.get("BENCH_INSTALL_PEERS") == "yes":
         _install()
     dm_(runs=runs, peers=peers, out=out)
     for members in (10, 1000, 10_000):
         group_(members=members, runs=runs if members < 10_000 else 1, peers=peers, out=out)
     group_(members=10_000, connectors=2, runs=1, peers=False, out=out)
-    for count in (1000, 10_000):
+    for count in (1000, 10_000, 15_000):
         sessions_(count=count, runs=1, peers=peers, out=out)
-    storm_(runs=runs, peers=peers, out=out)
+    storm_(runs=1, peers=peers, out=out)
     hop_(runs=runs, out=out)
     history_(runs=runs, out=out)
     stages_(runs=runs, out=out)

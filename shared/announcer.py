@@ -12,12 +12,13 @@ import orjson
 import redis
 
 from shared import bodies, channels, events, rpc
-from shared.bus import Bus, Delivery
+from shared.bus import Bus, Delivery, Item
 from shared.collections import Document
 from shared.conversation import parse
 from shared.events import Happened
 from shared.scripts import execute
 from shared.tails import Tails
+from shared.telemetry import STEP_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,12 @@ class Announcer:
         if not announcements:
             return
         routed = self._bus.route([each for item in announcements for each in deliveries(item)])
+        self._publish(announcements, routed)
+
+    @STEP_SECONDS.labels("publish").time()
+    def _publish(
+        self, announcements: Sequence[Announcement], routed: dict[str, list[Item]]
+    ) -> None:
         last = {item.document["conv"]: item for item in announcements}
         with self._redis.pipeline(transaction=False) as pipe:
             self._bus.enqueue(pipe, routed)

@@ -31,6 +31,7 @@ from shared import channels, keys
 from shared.scripts import Script, execute
 from shared.settings import settings
 from shared.stores import redis_client
+from shared.telemetry import STEP_SECONDS
 
 # The nodes of each channel, in one command.
 _NODES = Script("""
@@ -130,6 +131,7 @@ class Bus:
                 self.enqueue(pipe, routed)
                 pipe.execute()
 
+    @STEP_SECONDS.labels("route").time()
     def route(self, items: Sequence[Item]) -> dict[str, list[Item]]:
         """The items of each node that has listeners, in order. One round trip."""
         names = list(dict.fromkeys(name for item in items for name in item.to))

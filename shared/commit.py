@@ -23,6 +23,7 @@ from shared.entry import Draft, Entry, public, shown, stored, void
 from shared.errors import CallError, Reason
 from shared.sequencer import Sequencer
 from shared.storage import Storage
+from shared.telemetry import STEP_SECONDS
 
 _PAUSE = 0.05  # seconds, doubled with each retry of a store that does not answer
 
@@ -108,6 +109,7 @@ class Commit:
             if not self._waiting:
                 break
 
+    @STEP_SECONDS.labels("number").time()
     def _number(self) -> None:
         """Takes the numbers that are missing for the drafts that wait."""
         wanted: dict[str, int] = {}
@@ -122,6 +124,7 @@ class Commit:
             run = range(last - counts[conv] + 1, last + 1)
             self._free.setdefault(conv, []).extend(run)
 
+    @STEP_SECONDS.labels("seal").time()
     def _documents(self) -> list[Document]:
         now = time.time_ns() // 1_000_000
         return [

@@ -15,8 +15,10 @@ from shared.members import Standing, members
 from shared.membership import own
 from shared.settings import settings
 from shared.stores import redis_client
+from shared.telemetry import STEP_SECONDS
 
 
+@STEP_SECONDS.labels("permit").time()
 def writers(asked: Sequence[tuple[str, Conversation]]) -> list[Standing | CallError]:
     """The standing of each (uid, conversation), or why they may not write: `not_a_member`,
     `forbidden` (an inbox; somebody whom one blocked; a stranger, where only friends may write),

@@ -12,6 +12,7 @@ from pymongo.errors import BulkWriteError
 
 from shared.collections import Document
 from shared.finds import find, portions
+from shared.telemetry import COMMIT_ENTRIES, STEP_SECONDS
 from shared.writes import DUPLICATE_KEY
 
 Span = tuple[str, int, int]  # conversation, first and last number
@@ -27,10 +28,12 @@ class Storage:
     def __init__(self, messages: Collection[Document]) -> None:
         self._messages = messages
 
+    @STEP_SECONDS.labels("insert").time()
     def insert(self, documents: Sequence[Document]) -> int | None:
         """Stores the documents in order, durably. Returns None where all are stored, or the index
         of the first that was refused because its number or its command is there already; those
         behind it were not tried. Raises what the driver raises where the outcome is unknown."""
+        COMMIT_ENTRIES.observe(len(documents))
         try:
             self._messages.insert_many(documents, ordered=True)
         except BulkWriteError as failure:

@@ -21,6 +21,12 @@ CALL_SECONDS = Histogram(
 BATCH_CALLS = Histogram(
     "stonechat_batch_calls", "Calls in one HTTP request", buckets=(1, 2, 5, 10, 20, 50, 100, 200)
 )
+STEP_SECONDS = Histogram(
+    "stonechat_step_seconds",
+    "Time of one step of an append, of a whole batch: permit, number, seal, insert, route, publish",
+    ["step"],
+    buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5),
+)
 COMMIT_ENTRIES = Histogram(
     "stonechat_commit_entries",
     "Entries in one insert",

@@ -25,6 +25,8 @@ async def measure(peer: Peer[L], seconds: float, rates: tuple[int, ...]) -> Figu
     found |= usage.figures(count)
     ours = [name for name in usage.cpu if name not in peer.stores() and name != "generator"]
     found["cpu_us_per_message_own"] = sum(usage.cpu[name] for name in ours) / count * 1e6
+    served = [name for name in usage.cpu if name != "generator"]
+    found["cpu_us_per_message_total"] = sum(usage.cpu[name] for name in served) / count * 1e6
     for rate in rates:
         await pairs.open(rate, seconds)
         found |= latencies(pairs.latencies, f"open_{rate}")

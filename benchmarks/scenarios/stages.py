@@ -1,7 +1,13 @@
-"""Where a message's time goes, by what the parts measure of themselves under load. Ours only.
+"""Where a message's time goes, by process and step, by what the parts measure of themselves under
+load. Ours only.
 
-A connector counts how long its calls of a function take, a function how long its method takes; the
-difference is the way between them. CPU is in `dm`, by process.
+    delivery   from when the message was due until its receiver's socket has it
+    wait       of that, what is not in the hop: sockets, and waiting for a lane
+    hop        connector → gateway front → function → connector, of a batch
+    way        of that, what is not in the method: HTTP, the front, the answers
+    method     message.send, of a batch
+    permit, number, seal, insert, route, publish   its steps; the rest is ours, and waiting for the
+               commit of another batch
 """
 
 import asyncio
@@ -13,44 +19,61 @@ from prometheus_client.parser import text_string_to_metric_families
 from benchmarks.figures import Figures, percentile
 from benchmarks.load import Pairs, gathered
 from benchmarks.peers.stonechat import Stonechat
+from benchmarks.usage import Usage
 from shared import secretfiles
 
 LINES = 200
+STEPS = ("permit", "number", "seal", "insert", "route", "publish")
 _NAMED = {
-    "stonechat_hop_seconds": "connector to function and back",
+    "stonechat_hop_seconds": "hop",
+    "stonechat_lane_batch": "lane",
     "stonechat_call_seconds": "method",
-    "stonechat_lane_batch": "calls in a batch",
-    "stonechat_commit_entries": "entries in an insert",
-    "stonechat_commit_seconds": "numbering, storing and announcing",
+    "stonechat_commit_entries": "entries",
+    "stonechat_step_seconds": "step",
 }
+
+Read = dict[str, tuple[float, float]]  # sum and count
 
 
 async def measure(peer: Stonechat, rate: int, seconds: float) -> Figures:
-    """Means in milliseconds (or counts), of an open loop at this rate; the rest of a delivery's
-    median is waiting and the sockets."""
+    """Means in milliseconds of a batch, of an open loop at this rate, and microseconds of CPU a
+    message by process."""
     people = await peer.people(LINES)
     lines = await gathered([functools.partial(peer.line, each) for each in people], 20)
     pairs = Pairs(lines, people, confirms=True)
     await pairs.open(rate, 2)
     before = await _read(peer)
-    await pairs.open(rate, seconds)
+    with Usage(peer.processes()) as usage:
+        await pairs.open(rate, seconds)
     after = await _read(peer)
     for line in lines:
         line.cut()
-    found = {"delivery_p50_ms": percentile(sorted(pairs.latencies), 0.5) * 1000}
-    for name, (total, count) in after.items():
-        earlier = before.get(name, (0.0, 0.0))
-        if count > earlier[1]:
-            mean = (total - earlier[0]) / (count - earlier[1])
-            found[name] = mean * 1000 if name.endswith("seconds") else mean
-    return found
+    delivery = percentile(sorted(pairs.latencies), 0.5) * 1000
+    mean = {
+        name: (total - before.get(name, (0.0, 0.0))[0]) / (count - before.get(name, (0.0, 0.0))[1])
+        for name, (total, count) in after.items()
+        if count > before.get(name, (0.0, 0.0))[1]
+    }
+    ms = {name: mean[name] * 1000 for name in ("hop", "method", *STEPS)}
+    return {
+        "calls_in_a_batch": mean["lane"],
+        "entries_in_an_insert": mean["entries"],
+        "delivery_p50_ms": delivery,
+        "wait_ms": delivery - ms["hop"],
+        "hop_ms": ms["hop"],
+        "way_ms": ms["hop"] - ms["method"],
+        "method_ms": ms["method"],
+        **{f"{name}_ms": ms[name] for name in STEPS},
+        "method_rest_ms": ms["method"] - sum(ms[name] for name in STEPS),
+        **usage.figures(len(pairs.latencies)),
+    }
 
 
-async def _read(peer: Stonechat) -> dict[str, tuple[float, float]]:
-    """Sum and count of each histogram that concerns sending."""
+async def _read(peer: Stonechat) -> Read:
+    """Each histogram that concerns sending, the one of steps by step."""
     layout = peer.stack.layout
     token = secretfiles.read(layout.secrets, secretfiles.SERVICE_TOKEN)
-    found: dict[str, tuple[float, float]] = {}
+    found: Read = {}
     async with httpx.AsyncClient(timeout=10) as http:
         connector = http.get(f"http://127.0.0.1:{layout.connector_ports[0]}/metrics")
         function = http.get(
@@ -59,14 +82,16 @@ async def _read(peer: Stonechat) -> dict[str, tuple[float, float]]:
         )
         for answer in await asyncio.gather(connector, function):
             for family in text_string_to_metric_families(answer.text):
-                if family.name not in _NAMED:
-                    continue
-                parts = {"sum": 0.0, "count": 0.0}
-                for sample in family.samples:
+                for sample in family.samples if family.name in _NAMED else ():
                     ours = sample.labels.get("function", "send") == "send"
                     ours &= sample.labels.get("method", "message.send") == "message.send"
                     end = sample.name.rsplit("_", 1)[1]
-                    if ours and end in parts:
-                        parts[end] += sample.value
-                found[family.name] = (parts["sum"], parts["count"])
+                    if not ours or end not in ("sum", "count"):
+                        continue
+                    name = sample.labels.get("step", _NAMED[family.name])
+                    total, count = found.get(name, (0.0, 0.0))
+                    if end == "sum":
+                        found[name] = (total + sample.value, count)
+                    else:
+                        found[name] = (total, count + sample.value)
     return found
