@@ -25,7 +25,7 @@ async def test_what_is_deployed_is_listed_and_described(cluster: Cluster) -> Non
     listed = await cluster.faas("list", "-q")
     assert set(listed.split()) >= set(FUNCTIONS)
     described = await cluster.faas("describe", "send")
-    for line in ("Name:               send", "Status:             Ready", "stonechat.lanes: 2"):
+    for line in ("Name:               send", "Status:             Ready", "stonechat.lanes: 1"):
         assert line in described
     assert "stonechat-content-keys" in described
     version = await cluster.faas("version", "--warn-update=false")
