@@ -17,6 +17,7 @@ from redis.exceptions import RedisError, ResponseError
 from connector import streams
 from connector.backoff import Backoff
 from connector.emitter import Emitter
+from connector.fanout import Fanout
 from connector.registry import Registry
 from connector.session import Session
 from connector.streams import Entry
@@ -49,6 +50,7 @@ class Inbox:
         self._redis = client
         self._key = keys.node(node)
         self._subscriptions = subscriptions
+        self._fanout = Fanout(subscriptions)
         self._registry = registry
         self._sessions = sessions
         self._close = close
@@ -64,8 +66,7 @@ class Inbox:
             try:
                 if self.lost:
                     await self._start_again()
-                for entry in await self._next():
-                    await self.deliver(entry)
+                await self.deliver(await self._next())
                 backoff.reset()
             except (RedisError, OSError) as error:
                 logger.warning("inbox_failed", error=str(error))
@@ -87,8 +88,16 @@ class Inbox:
             logger.warning("inbox_entries_lost", count=lost)
             self.lost = True
 
-    async def deliver(self, entry: Entry) -> None:
-        """Acts on one stream entry: writes its frames, carries out its controls."""
+    async def deliver(self, entries: Iterable[Entry]) -> None:
+        """Acts on stream entries in their order: writes their frames, carries out their controls.
+        Frames that no control comes between are written together."""
+        try:
+            for entry in entries:
+                await self._deliver(entry)
+        finally:
+            self._fanout.flush()
+
+    async def _deliver(self, entry: Entry) -> None:
         self._last = entry[0]
         self._read += 1
         fields = entry[1]
@@ -101,24 +110,19 @@ class Inbox:
             await self._join(joins)
             if "op" in header:
                 self._control(header, frame)
-            else:
-                self._write(header, frame)
+                continue
+            self._fanout.add(header, frame)
+            if self._fanout.full:
+                self._fanout.flush()
+                await asyncio.sleep(0)  # others have their turn
         await self._join(joins)
-
-    def _write(self, header: dict[str, Any], frame: bytes) -> None:
-        skip_session, only = header.get("skip_session"), header.get("only_session")
-        skip_users = frozenset(header.get("skip_users", ()))
-        for session in list(self._subscriptions.of_any(header["to"])):
-            if (
-                session.sid != skip_session
-                and session.uid not in skip_users
-                and only in (None, session.sid)
-            ):
-                session.write(frame)
 
     async def _join(self, joins: list[Join]) -> None:
         """Carries out subscriptions that follow each other, tells Redis of all of them at once, and
         then their sessions."""
+        if not joins:
+            return
+        self._fanout.flush()
         done: list[tuple[list[Session], Join]] = []
         for header, frame in joins:
             uid, channel = header["uid"], header["channel"]
@@ -138,9 +142,9 @@ class Inbox:
         for sessions, (header, frame) in done:
             for session in sessions:
                 if frame:
-                    session.write(frame)
+                    session.outlet.write(frame)
                 if header.get("hint") in hints:
-                    session.write(hints[header["hint"]])
+                    session.outlet.write(hints[header["hint"]])
 
     async def _hints(self, convs: set[str]) -> dict[str, bytes]:
         """A frame for each conversation that says how far it goes. What is numbered from now on
@@ -165,6 +169,7 @@ class Inbox:
         ]
 
     def _control(self, header: dict[str, Any], frame: bytes) -> None:
+        self._fanout.flush()
         uid = header["uid"]
         sessions = self._of(header)
         match header["op"]:
@@ -182,7 +187,7 @@ class Inbox:
                 sessions = [each for each in sessions if device in (None, each.device)]
         if frame:
             for session in sessions:
-                session.write(frame)
+                session.outlet.write(frame)
         if header["op"] == "close":
             for session in sessions:
                 self._close(session, header["code"], header["why"])
@@ -202,7 +207,7 @@ class Inbox:
         logger.warning("node_resync", sessions=len(sessions))
         for session in sessions:
             if session.opened:
-                session.write(RESYNC)
+                session.outlet.write(RESYNC)
                 self._emitter.opened(session, again=True)
             await asyncio.sleep(0)
 

@@ -37,6 +37,17 @@ Dispatch = Callable[["Socket", Request, int], None]
 class Socket(WSListener):
     """One client's connection. Its session says what frames mean; this moves them."""
 
+    __slots__ = (
+        "_gone",
+        "_last_words",
+        "_parts",
+        "_parts_size",
+        "_paused",
+        "_server",
+        "_transport",
+        "session",
+    )
+
     def __init__(self, server: "Server") -> None:
         self._server = server
         self._parts: list[bytes] = []
@@ -125,6 +136,13 @@ class Socket(WSListener):
             return
         self._server.frames_out += 1
         self._transport.send(WSMsgType.TEXT, frame)
+
+    def write_framed(self, wire: bytes, count: int) -> None:
+        """Sends text frames as they are; nothing after a close frame."""
+        if self._gone or self._transport.is_close_frame_sent:
+            return
+        self._server.frames_out += count
+        self._transport.underlying_transport.write(wire)
 
     def ping(self) -> None:
         self.session.pinged = self._server.clock()
@@ -229,7 +247,7 @@ class Server:
     def admit(self, socket: Socket) -> Session:
         self._numbers += 1
         now = self.clock()
-        session = Session(self._numbers, new_id(), self._limits, socket.write, now)
+        session = Session(self._numbers, new_id(), self._limits, socket, now)
         self.sockets[session] = socket
         self._on_admit(session, now)
         metrics.SESSIONS.labels("connected").inc()

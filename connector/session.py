@@ -1,8 +1,7 @@
 """One client's session: what its frames mean and what it may still do. No socket, no Redis here."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from shared import rpc
 from shared.errors import CallError, Reason
@@ -40,8 +39,18 @@ class Limits:
         }
 
 
+class Outlet(Protocol):
+    """The way to the client; once it is gone, nothing happens."""
+
+    def write(self, frame: bytes) -> None:
+        """Sends a text frame."""
+
+    def write_framed(self, wire: bytes, count: int) -> None:
+        """Sends so many text frames that are framed for the wire already (`fanout.framed`)."""
+
+
 class Session:
-    """State of one socket, from the upgrade on. `write` sends a text frame to the client."""
+    """State of one socket, from the upgrade on."""
 
     __slots__ = (
         "channels",
@@ -55,6 +64,7 @@ class Session:
         "limits",
         "number",
         "opened",
+        "outlet",
         "pinged",
         "roles",
         "seen",
@@ -63,16 +73,13 @@ class Session:
         "tokens",
         "tokens_at",
         "uid",
-        "write",
     )
 
-    def __init__(
-        self, number: int, sid: str, limits: Limits, write: Callable[[bytes], None], now: float
-    ) -> None:
+    def __init__(self, number: int, sid: str, limits: Limits, outlet: Outlet, now: float) -> None:
         self.number = number
         self.sid = sid
         self.limits = limits
-        self.write = write
+        self.outlet = outlet
         self.since = now
         self.seen = now
         self.tokens: float = limits.burst

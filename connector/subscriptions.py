@@ -1,6 +1,6 @@
 """Which local sessions listen to which channel. Plain state: no socket, no Redis."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from connector.session import Session
 
@@ -63,7 +63,7 @@ class Subscriptions:
         """The sessions on a channel. Not to be changed, nor kept."""
         return self._sessions.get(channel, _NONE)
 
-    def of_any(self, channels: list[str]) -> set[Session]:
+    def of_any(self, channels: Sequence[str]) -> set[Session]:
         """The sessions on at least one of the channels, each once."""
         if len(channels) == 1:
             return self.of(channels[0])

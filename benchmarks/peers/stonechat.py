@@ -63,14 +63,13 @@ class StonechatLine(WSListener):
         self._transport = transport
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if frame.msg_type != WSMsgType.TEXT:
-            if frame.msg_type == WSMsgType.PING:
-                transport.send_pong(frame.get_payload_as_bytes())
-            return
         text = frame.get_payload_as_bytes()
         if text.startswith(_ENTRY):
             if _MESSAGE in text:
                 self.heard()
+        elif frame.msg_type != WSMsgType.TEXT:
+            if frame.msg_type == WSMsgType.PING:
+                transport.send_pong(text)
         elif text.startswith(b'{"jsonrpc":"2.0","id":0,'):
             if b'"result"' not in text:
                 raise RuntimeError(text.decode())

@@ -11,12 +11,14 @@ from benchmarks.peers import L, Line, Peer, nothing
 from benchmarks.usage import Usage
 
 _SECONDS = 120.0
+_ALONE = 200_000  # deliveries of messages one after the other
 _BUSY = 0.25  # seconds of CPU; of less, the clock's ticks say too little
 
 
 async def measure(peer: Peer[L], members: int, messages: int, nodes: int) -> Figures:
-    """`deliveries_per_second` from the first send to the last arrival, `fanout_*` from a message's
-    send until the last member has it, one message after the other."""
+    """`alone_*` and `fanout_*` of messages one after the other, each sent when the last member has
+    the one before; the others of messages that are all sent at once, which a server may bundle.
+    `deliveries_per_second` from the first send to the last arrival."""
     people = await peer.people(members)
     room = await peer.room(people)
     signing = [functools.partial(peer.line, each, n % nodes) for n, each in enumerate(people)]
@@ -25,19 +27,27 @@ async def measure(peer: Peer[L], members: int, messages: int, nodes: int) -> Fig
         await peer.join(lines[0], room)
     await gathered([functools.partial(peer.join, each, room) for each in lines[1:]], 50)
     await _burst(lines, room, 1)  # warm-up
-    spreads = [await _burst(lines, room, 1) for _ in range(3)]
+    alone = max(_ALONE // members, 20)
+    with Usage(peer.processes()) as usage:
+        spreads = [await _burst(lines, room, 1) for _ in range(alone)]
+    found = latencies(spreads, "fanout") | _of_front(usage, alone * (members - 1), "alone_")
     with Usage(peer.processes()) as usage:
         elapsed = await _burst(lines, room, messages)
     deliveries = messages * (members - 1)
-    found = {"deliveries_per_second": deliveries / elapsed} | latencies(spreads, "fanout")
-    found |= usage.figures(deliveries, "delivery")
-    front = [name for name in usage.cpu if name.startswith(("connector", "ejabberd"))]
-    busy = sum(usage.cpu[name] for name in front)
-    if busy >= _BUSY:
-        found["deliveries_per_front_core_second"] = deliveries / busy
+    found |= {"deliveries_per_second": deliveries / elapsed}
+    found |= _of_front(usage, deliveries) | usage.figures(deliveries, "delivery")
     for line in lines:
         line.cut()
     return found
+
+
+def _of_front(usage: Usage, deliveries: int, prefix: str = "") -> Figures:
+    """What a core of the processes that hold the sockets delivers a second."""
+    front = [name for name in usage.cpu if name.startswith(("connector", "ejabberd"))]
+    busy = sum(usage.cpu[name] for name in front)
+    if busy < _BUSY:
+        return {}
+    return {f"{prefix}deliveries_per_front_core_second": deliveries / busy}
 
 
 async def _burst(lines: Sequence[Line], room: str, messages: int) -> float:

@@ -17,10 +17,11 @@ from shared import events, keys
 from shared.events import Happened
 from shared.ids import new_id
 from shared.settings import settings
+from tests.connector.outlets import Recorder
 
 
 def session(uid: str) -> Session:
-    made = Session(0, new_id(), Limits(1.0, 1, 1, 1), lambda frame: None, 0.0)
+    made = Session(0, new_id(), Limits(1.0, 1, 1, 1), Recorder(), 0.0)
     made.uid, made.device = uid, "did"
     return made
 

@@ -13,8 +13,9 @@ from connector.lanes import Answer, Pending
 from connector.routes import Hook, Routes, build
 from connector.session import Limits, Session
 from shared.errors import CallError, Reason
+from tests.connector.outlets import Recorder
 
-OWNER = Session(1, "sid00000", Limits(1, 1, 1, 1), lambda frame: None, 0.0)
+OWNER = Session(1, "sid00000", Limits(1, 1, 1, 1), Recorder(), 0.0)
 PASS = b'{"result":null}'
 
 

@@ -19,6 +19,7 @@ from shared import events, keys
 from shared.bus import Close, Delivery, Item, Membership, bus
 from shared.ids import new_id
 from shared.settings import settings
+from tests.connector.outlets import Recorder
 
 LIMITS = Limits(1.0, 1, 1, 1)
 
@@ -30,16 +31,19 @@ class Desk(NamedTuple):
     node: Node
     subscriptions: Subscriptions
     sessions: dict[str, Session]
-    written: dict[str, list[bytes]]
+    outlets: dict[str, Recorder]
     closed: list[tuple[str, int]]
     client: Redis
 
     async def read(self) -> None:
-        for entry in await self.inbox._next():
-            await self.inbox.deliver(entry)
+        await self.inbox.deliver(await self.inbox._next())
+
+    @property
+    def written(self) -> dict[str, list[bytes]]:
+        return {sid: outlet.frames for sid, outlet in self.outlets.items()}
 
     async def add(self, sid: str, uid: str, device: str = "did") -> Session:
-        session = Session(len(self.sessions), sid, LIMITS, self.written[sid].append, 0.0)
+        session = Session(len(self.sessions), sid, LIMITS, self.outlets[sid], 0.0)
         session.uid, session.device, session.opened = uid, device, True
         self.sessions[sid] = session
         self.subscriptions.subscribe(session, f"user:{uid}")
@@ -65,8 +69,8 @@ async def desk(stores: Stack) -> AsyncIterator[Desk]:
         emitter,
     )
     node = Node(client, node_id, inbox, emitter, ttl=15, interval=3)
-    written: dict[str, list[bytes]] = {name: [] for name in "abc"}
-    made = Desk(inbox, node, subscriptions, sessions, written, closed, client)
+    outlets = {name: Recorder() for name in "abc"}
+    made = Desk(inbox, node, subscriptions, sessions, outlets, closed, client)
     yield made
     await node.leave()
     await client.aclose()
@@ -237,8 +241,8 @@ async def test_a_dead_node_is_swept_and_a_living_one_is_not(desk: Desk) -> None:
     await desk.client.delete(keys.channel(channel))
 
 
-async def test_a_frame_is_shared_by_all_who_get_it(desk: Desk) -> None:
-    """A fan-out copies nothing: every session is given the same bytes."""
+async def test_what_came_together_is_one_write_in_one_buffer(desk: Desk) -> None:
+    """A fan-out copies nothing, and however many frames wait: each session is written to once."""
     group, uids = f"group:{new_id()}", [new_id() for _ in "abc"]
     for sid, uid in zip("abc", uids, strict=True):
         session = await desk.add(sid, uid)
@@ -246,6 +250,39 @@ async def test_a_frame_is_shared_by_all_who_get_it(desk: Desk) -> None:
     await desk.inbox._registry._tell()
     publish(Delivery((group,), b"a frame of some length"))
     await desk.read()
-    (first,), (second,), (third,) = (desk.written[sid] for sid in "abc")
-    assert first is second
-    assert second is third
+    publish(*(Delivery((group,), b"frame %d" % number) for number in range(10)))
+    publish(Delivery((group,), b"a late one"))
+    await desk.read()
+    for write in range(2):
+        first, second, third = (desk.outlets[sid].writes[write] for sid in "abc")
+        assert first is second
+        assert second is third
+    assert [len(desk.outlets[sid].writes) for sid in "abc"] == [2, 2, 2]
+    assert len(desk.written["a"]) == 12
+
+
+async def test_frames_and_changes_keep_their_order(desk: Desk) -> None:
+    """A control takes effect between what was published before and after it."""
+    uid, group = new_id(), f"group:{new_id()}"
+    session = await desk.add("a", uid)
+    await desk.add("b", new_id())
+    desk.subscriptions.subscribe(desk.sessions["b"], group)
+    await desk.inbox._registry._tell()
+    told = asyncio.create_task(desk.inbox._registry.run())
+    own = (f"user:{uid}",)
+    publish(
+        Delivery((group,), b"before"),
+        Delivery(own, b"1"),
+        Membership("subscribe", uid, group, b"in"),
+        Delivery((group,), b"2"),
+        Delivery(own, b"3"),
+        Membership("unsubscribe", uid, group, b"out"),
+        Delivery((group,), b"after"),
+        Delivery(own, b"4"),
+        Close(uid, 4001, "signed out", None, b"bye"),
+    )
+    await desk.read()
+    told.cancel()
+    assert desk.written["a"] == [b"1", b"in", b"2", b"3", b"out", b"4", b"bye"]
+    assert desk.written["b"] == [b"before", b"2", b"after"]
+    assert desk.closed == [(session.sid, 4001)]

@@ -6,6 +6,7 @@ from typing import Any
 
 from connector.lanes import Answer, Lane, Lanes, Pending
 from connector.session import Limits, Session
+from tests.connector.outlets import Recorder
 
 LIMITS = Limits(rate=1e9, burst=10**9, in_flight=10**9, invalid_in_a_row=10)
 
@@ -26,7 +27,7 @@ class Gate:
 
 
 def pending(number: int, answers: list[Any], size: int = 1, session: int = 1) -> Pending:
-    owner = Session(session, "sid00000", LIMITS, lambda frame: None, 0.0)
+    owner = Session(session, "sid00000", LIMITS, Recorder(), 0.0)
     return Pending("m", {"n": number}, size, owner, lambda found: answers.append(int(found)))
 
 
@@ -72,7 +73,7 @@ async def test_a_full_lane_takes_no_more() -> None:
 async def test_a_session_keeps_its_lane() -> None:
     gate = Gate()
     lanes = Lanes(lambda function: Lane(function, gate.forward, 10, 10, 10))
-    sessions = [Session(number, "s", LIMITS, lambda frame: None, 0.0) for number in range(8)]
+    sessions = [Session(number, "s", LIMITS, Recorder(), 0.0) for number in range(8)]
     first = [lanes.of("f", session, 4) for session in sessions]
     assert first == [lanes.of("f", session, 4) for session in sessions]
     assert len(set(first)) == 4

@@ -5,13 +5,14 @@ import pytest
 
 from connector.session import ABUSE, Limits, Refused, Session
 from shared.rpc import Request
+from tests.connector.outlets import Recorder
 
 LIMITS = Limits(rate=10.0, burst=5, in_flight=4, invalid_in_a_row=3)
 
 
 @pytest.fixture
 def session() -> Session:
-    return Session(1, "sid00000", LIMITS, lambda frame: None, now=0.0)
+    return Session(1, "sid00000", LIMITS, Recorder(), now=0.0)
 
 
 def request(**changes: object) -> bytes:

@@ -2,12 +2,13 @@
 
 from connector.session import Limits, Session
 from connector.subscriptions import Subscriptions
+from tests.connector.outlets import Recorder
 
 LIMITS = Limits(1.0, 1, 1, 1)
 
 
 def session(number: int) -> Session:
-    return Session(number, f"sid{number:05}", LIMITS, lambda frame: None, 0.0)
+    return Session(number, f"sid{number:05}", LIMITS, Recorder(), 0.0)
 
 
 def test_redis_is_told_of_the_first_and_the_last_only() -> None:
