@@ -102,8 +102,11 @@ class Inbox:
         self._read += 1
         fields = entry[1]
         joins: list[Join] = []
-        for index, header in enumerate(orjson.loads(fields[b"items"])):
-            frame = fields[b"%d" % index]
+        frames, start = fields[b"frames"], 0
+        sizes = orjson.loads(fields[b"sizes"])
+        for header, size in zip(orjson.loads(fields[b"items"]), sizes, strict=True):
+            frame = frames[start : start + size]
+            start += size
             if header.get("op") == "subscribe":
                 joins.append((header, frame))
                 continue

@@ -6,13 +6,12 @@ Everyone on the conversation's channels gets the entry; the sender's devices get
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 import redis
 
-from shared import bodies, channels, events, rpc
-from shared.bus import Bus, Delivery, Item
+from shared import bodies, channels, events, keys, rpc
+from shared.bus import Bus, Delivery
 from shared.collections import Document
 from shared.conversation import parse
 from shared.events import Happened
@@ -20,14 +19,16 @@ from shared.scripts import execute
 from shared.tails import Tails
 from shared.telemetry import STEP_SECONDS
 
+_PLACE = ("conv", "seq", "id", "sender", "type", "ts")
+
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """A stored entry, what all may see of it, the session that needs no telling, and people who
-    are told besides those who listen."""
+    """A stored entry, what all may see of it as JSON, the session that needs no telling, and people
+    who are told besides those who listen."""
 
     document: Document
-    shown: dict[str, Any]
+    shown: bytes
     session: str | None = None
     also: tuple[str, ...] = ()
 
@@ -39,30 +40,28 @@ class Announcer:
         self._redis = client
         self._bus = bus
         self._tails = tails
+        self._events_wanted = True  # whether somebody subscribed, when last looked
 
     def announce(self, announcements: Sequence[Announcement]) -> None:
-        """Two round trips for all. The order is kept; a log's last one becomes its tail."""
-        if not announcements:
-            return
-        routed = self._bus.route([each for item in announcements for each in deliveries(item)])
-        self._publish(announcements, routed)
+        """One round trip for all. The order is kept; a log's last one becomes its tail."""
+        if announcements:
+            self._publish(announcements)
 
     @STEP_SECONDS.labels("publish").time()
-    def _publish(
-        self, announcements: Sequence[Announcement], routed: dict[str, list[Item]]
-    ) -> None:
-        last = {item.document["conv"]: item for item in announcements}
+    def _publish(self, announcements: Sequence[Announcement]) -> None:
+        tails = {
+            item.document["conv"]: (item.document["seq"], item.shown) for item in announcements
+        }
+        told = self._events_wanted
         with self._redis.pipeline(transaction=False) as pipe:
-            self._bus.enqueue(pipe, routed)
-            events.enqueue(pipe, [_created(each) for each in announcements if _is_message(each)])
-            self._tails.advance(
-                pipe,
-                {
-                    conv: (item.document["seq"], orjson.dumps(item.shown))
-                    for conv, item in last.items()
-                },
-            )
-            execute(pipe)
+            pipe.exists(keys.MESSAGE_EVENTS)
+            self._bus.enqueue(pipe, [each for item in announcements for each in deliveries(item)])
+            if told:
+                events.enqueue(pipe, _created(announcements))
+            self._tails.advance(pipe, tails)
+            self._events_wanted = bool(execute(pipe)[0])
+        if self._events_wanted and not told:
+            events.emit(_created(announcements))
 
     def unannounced(self, documents: Sequence[Document]) -> list[Document]:
         """Those of which nobody may know yet: their log's tail stands below them."""
@@ -71,16 +70,15 @@ class Announcer:
         return [document for document in documents if seqs[document["conv"]] < document["seq"]]
 
 
-def _is_message(item: Announcement) -> bool:
-    return item.document["type"] in bodies.TYPES
-
-
-def _created(item: Announcement) -> Happened:
-    """The domain event `message.created`. It carries no content, which stays where it is sealed;
-    and it has the entry's id, so that one that is announced again is known again."""
-    document = item.document
-    place = {name: document[name] for name in ("conv", "seq", "id", "sender", "type", "ts")}
-    return Happened("message.created", place, document["id"], document["ts"])
+def _created(announcements: Sequence[Announcement]) -> list[Happened]:
+    """The domain events `message.created`. They carry no content, which stays where it is sealed;
+    and they have the entry's id, so that one that is announced again is known again."""
+    happened = []
+    for document in (item.document for item in announcements):
+        if document["type"] in bodies.TYPES:
+            place = {name: document[name] for name in _PLACE}
+            happened.append(Happened("message.created", place, document["id"], document["ts"]))
+    return happened
 
 
 def deliveries(item: Announcement) -> list[Delivery]:
@@ -92,10 +90,11 @@ def deliveries(item: Announcement) -> list[Delivery]:
     listeners = channels.listeners(conversation) + tuple(map(channels.user, item.also))
     sender = document["sender"]
     own = channels.user(sender)
-    frame = rpc.notification("entry", item.shown)
+    frame = rpc.notification_of("entry", item.shown)
     if "cid" not in document or not (own in listeners or conversation.kind == "g"):
         return [Delivery(listeners, frame)]
-    to_sender = rpc.notification("entry", {**item.shown, "cid": document["cid"]})
+    own_entry = b'%b,"cid":%b}' % (item.shown[:-1], orjson.dumps(document["cid"]))
+    to_sender = rpc.notification_of("entry", own_entry)
     others = tuple(name for name in listeners if name != own)
     result = [Delivery((own,), to_sender, skip_session=item.session)]
     if others:

@@ -1,9 +1,9 @@
 """The bus: from a channel's name to the connector nodes that have listeners on it.
 
-A publish is two round trips, whatever the number of members: one pipeline asks which nodes have
-subscribers of the channels, one adds a single stream entry for each such node. An entry of a
-node's stream has a field `items`, a JSON list of headers, and a field `0`, `1`, … for each
-frame, bytes to write as they are. A header is one of
+A publish is one round trip, whatever the number of members: a script in Redis finds the nodes with
+subscribers of the channels, and adds a single entry to the stream of each. An entry has three
+fields: `items`, a JSON list of headers; `sizes`, a JSON list with the length of each one's frame;
+and `frames`, these one behind the other, bytes to write as they are. A header is one of
 
     {"to": [channel, …], "skip_session": sid?, "skip_users": [uid, …]?,  deliver the frame
      "only_session": sid?}
@@ -19,7 +19,7 @@ last number given out in that conversation.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
@@ -31,14 +31,49 @@ from shared import channels, keys
 from shared.scripts import Script, execute
 from shared.settings import settings
 from shared.stores import redis_client
-from shared.telemetry import STEP_SECONDS
 
-# The nodes of each channel, in one command.
-_NODES = Script("""
-local nodes = {}
-for index, channel in ipairs(KEYS) do nodes[index] = redis.call('SMEMBERS', channel) end
-return nodes
+# KEYS are channels. ARGV: the streams' cap, what a stream's key begins with, how many characters a
+# channel's does, and three for each item: which of the KEYS it is for, its header (of a delivery:
+# what follows the channels) and its frame.
+_PUBLISH = Script("""
+local nodes, names = {}, {}
+for index, channel in ipairs(KEYS) do
+  nodes[index] = redis.call('SMEMBERS', channel)
+  if #nodes[index] > 0 then names[index] = cjson.encode(string.sub(channel, ARGV[3] + 1)) end
+end
+local entries = {}
+for at = 4, #ARGV, 3 do
+  local header, frame, there = ARGV[at + 1], ARGV[at + 2], {}
+  for found in string.gmatch(ARGV[at], '%d+') do
+    local index = tonumber(found)
+    for _, node in ipairs(nodes[index]) do
+      there[node] = there[node] and there[node] .. ',' .. names[index] or names[index]
+    end
+  end
+  for node, listened in pairs(there) do
+    local entry = entries[node]
+    if not entry then
+      entry = {items = {}, sizes = {}, frames = {}}
+      entries[node] = entry
+    end
+    local number = #entry.items + 1
+    local control = string.sub(header, 1, 1) == '{'
+    entry.items[number] = control and header or '{"to":[' .. listened .. ']' .. header
+    entry.sizes[number] = #frame
+    entry.frames[number] = frame
+  end
+end
+for node, entry in pairs(entries) do
+  redis.call(
+    'XADD', ARGV[2] .. node, 'MAXLEN', '~', ARGV[1], '*',
+    'items', '[' .. table.concat(entry.items, ',') .. ']',
+    'sizes', '[' .. table.concat(entry.sizes, ',') .. ']',
+    'frames', table.concat(entry.frames)
+  )
+end
+return #KEYS
 """)
+_ITEMS = 1000  # in one entry, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +87,16 @@ class Delivery:
     skip_users: tuple[str, ...] = ()
     only_session: str | None = None
 
-    def header(self) -> dict[str, Any]:
-        header: dict[str, Any] = {"to": self.to}
+    def header(self) -> bytes:
+        """What follows the channels."""
+        header: dict[str, Any] = {}
         if self.skip_session is not None:
             header["skip_session"] = self.skip_session
         if self.skip_users:
             header["skip_users"] = self.skip_users
         if self.only_session is not None:
             header["only_session"] = self.only_session
-        return header
+        return b"," + orjson.dumps(header)[1:] if header else b"}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +116,7 @@ class Membership:
     def to(self) -> tuple[str, ...]:
         return (channels.user(self.uid),)
 
-    def header(self) -> dict[str, Any]:
+    def header(self) -> bytes:
         header: dict[str, Any] = {"op": self.op, "uid": self.uid, "channel": self.channel}
         if self.rev is not None:
             header["rev"] = self.rev
@@ -88,7 +124,7 @@ class Membership:
             header["hint"] = self.hint
         if self.session is not None:
             header["session"] = self.session
-        return header
+        return orjson.dumps(header)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +141,11 @@ class Close:
     def to(self) -> tuple[str, ...]:
         return (channels.user(self.uid),)
 
-    def header(self) -> dict[str, Any]:
+    def header(self) -> bytes:
         header = {"op": "close", "uid": self.uid, "code": self.code, "why": self.why}
         if self.device is not None:
             header["device"] = self.device
-        return header
+        return orjson.dumps(header)
 
 
 Item = Delivery | Membership | Close
@@ -125,61 +161,33 @@ class Bus:
 
     def publish(self, items: Sequence[Item]) -> None:
         """Puts the items, in order, into the stream of every node with listeners."""
-        routed = self.route(items)
-        if routed:
+        if items:
             with self._redis.pipeline(transaction=False) as pipe:
-                self.enqueue(pipe, routed)
-                pipe.execute()
+                self.enqueue(pipe, items)
+                execute(pipe)
 
-    @STEP_SECONDS.labels("route").time()
-    def route(self, items: Sequence[Item]) -> dict[str, list[Item]]:
-        """The items of each node that has listeners, in order. One round trip."""
-        names = list(dict.fromkeys(name for item in items for name in item.to))
-        if not names:
-            return {}
-        with self._redis.pipeline(transaction=False) as pipe:
-            _NODES.add(pipe, tuple(map(keys.channel, names)))
-            nodes: dict[str, list[bytes]] = dict(zip(names, execute(pipe)[0], strict=True))
-        routed: dict[str, list[Item]] = {}
-        for item in items:
-            there: dict[bytes, list[str]] = {}
-            for name in item.to:
-                for node in nodes[name]:
-                    there.setdefault(node, []).append(name)
-            for node, listened in there.items():
-                routed.setdefault(node.decode(), []).append(_narrowed(item, tuple(listened)))
-        return routed
-
-    def enqueue(self, pipe: Pipeline, routed: dict[str, list[Item]]) -> None:
-        """Adds what `route` found to a pipeline: no round trip of its own."""
-        for node, items in routed.items():
-            for part in self._parts(items):
-                pipe.xadd(
-                    keys.node(node), _fields(part), maxlen=self._stream_length, approximate=True
-                )
+    def enqueue(self, pipe: Pipeline, items: Sequence[Item]) -> None:
+        """Adds the same to a pipeline (run by `scripts.execute`): no round trip of its own."""
+        prefix = keys.channel("")
+        for part in self._parts(items):
+            numbers: dict[str, int] = {}
+            arguments: list[Any] = [self._stream_length, keys.node(""), len(prefix)]
+            for item in part:
+                to = [str(numbers.setdefault(name, len(numbers) + 1)) for name in item.to]
+                arguments += (" ".join(to), item.header(), item.frame)
+            # Whole: what follows in the pipeline must not overtake it.
+            _PUBLISH.add_whole(pipe, tuple(map(keys.channel, numbers)), *arguments)
 
     def _parts(self, items: Iterable[Item]) -> Iterable[list[Item]]:
         part: list[Item] = []
         size = 0
         for item in items:
-            if part and size + len(item.frame) > self._entry_limit:
+            if part and (size + len(item.frame) > self._entry_limit or len(part) == _ITEMS):
                 yield part
                 part, size = [], 0
             part.append(item)
             size += len(item.frame)
         yield part
-
-
-def _narrowed(item: Item, to: tuple[str, ...]) -> Item:
-    """The item for a node that listens to these of its channels."""
-    return replace(item, to=to) if isinstance(item, Delivery) and item.to != to else item
-
-
-def _fields(items: Sequence[Item]) -> dict[Any, Any]:
-    fields: dict[Any, Any] = {b"items": orjson.dumps([item.header() for item in items])}
-    for index, item in enumerate(items):
-        fields[b"%d" % index] = item.frame
-    return fields
 
 
 @cache

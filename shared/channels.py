@@ -27,4 +27,4 @@ def listeners(conversation: Conversation) -> tuple[str, ...]:
     """The channels that a conversation's entries go to."""
     if conversation.kind == "g":
         return (group(conversation.ids[0]),)
-    return tuple(dict.fromkeys(user(uid) for uid in conversation.ids))
+    return tuple(map(user, dict.fromkeys(conversation.ids)))

@@ -11,6 +11,7 @@ was lost or stale, so it is raised to what is stored, and the drafts take number
 import time
 from collections.abc import Sequence
 
+import orjson
 import pymongo
 import redis
 import structlog
@@ -80,13 +81,14 @@ class Commit:
     def announcements(self, repeated: Sequence[Document]) -> list[Announcement]:
         """For all that this commit stored and the given repeated documents, by number."""
         items = [
-            Announcement(document, public(draft, document), draft.session, draft.also)
+            Announcement(document, orjson.dumps(public(draft, document)), draft.session, draft.also)
             for draft in self._drafts
             if (document := self._placed.get(draft.key)) and document["id"] == draft.id
         ]
         others = [*self._voids, *repeated]
         items += [
-            Announcement(document, shown(document, None, self._content)) for document in others
+            Announcement(document, orjson.dumps(shown(document, None, self._content)))
+            for document in others
         ]
         return sorted(items, key=lambda item: int(item.document["seq"])) if others else items
 

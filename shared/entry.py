@@ -32,11 +32,10 @@ class Draft:
     session: str | None = None  # the sender's own, which gets the result and no `entry`
     also: tuple[str, ...] = ()  # people who are told though they listen no more
     id: str = field(default_factory=new_id)
+    key: str = field(init=False)  # the document's `_id`: unique for what may be stored once
 
-    @property
-    def key(self) -> str:
-        """The document's `_id`: unique for what may be stored once."""
-        return f"{self.conv} {self.sender} {self.command} {self.cid}"
+    def __post_init__(self) -> None:
+        self.key = f"{self.conv} {self.sender} {self.command} {self.cid}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ Calls of one session keep their order; calls of different sessions in a batch ma
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -151,10 +152,15 @@ class Function:
             telemetry.CALL_SECONDS.labels(name).observe(time.perf_counter() - started)
             for (index, _), answer in zip(calls, found, strict=True):
                 answers[index] = answer
-        for event, answer in zip(events, answers, strict=True):
-            outcome = str(answer.reason) if isinstance(answer, CallError) else "ok"
-            method_name = event.method if event.method in self.methods else "unknown"
-            telemetry.CALLS.labels(method_name, outcome).inc()
+        outcomes = Counter(
+            (
+                event.method if event.method in self.methods else "unknown",
+                answer.reason if isinstance(answer, CallError) else "ok",
+            )
+            for event, answer in zip(events, answers, strict=True)
+        )
+        for labels, count in outcomes.items():
+            telemetry.CALLS.labels(*labels).inc(count)
         return answers
 
     def tell(self, happened: Sequence[Happened]) -> list[CallError | None]:

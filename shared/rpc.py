@@ -40,6 +40,11 @@ def notification(method: str, params: Any) -> bytes:
     return orjson.dumps({"jsonrpc": "2.0", "method": method, "params": params})
 
 
+def notification_of(method: str, params: bytes) -> bytes:
+    """The same, of params that are JSON already."""
+    return b'{"jsonrpc":"2.0","method":"%b","params":%b}' % (method.encode(), params)
+
+
 def parse_request(text: bytes) -> Request:
     """One request. Raises `BadRequestError`: `parse_error` where the text is not JSON,
     `invalid_request` where it is not one JSON-RPC 2.0 request with an id, `invalid_params` where

@@ -14,12 +14,18 @@ class Script:
     """A script that is sent by its hash. `execute` sends its text where Redis forgot it."""
 
     def __init__(self, text: str) -> None:
+        self._text = text
         self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
         _known[self.sha] = text
 
     def add(self, pipe: Pipeline, key: str | tuple[str, ...], *args: Any) -> None:
         keys = (key,) if isinstance(key, str) else key
         pipe.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)
+
+    def add_whole(self, pipe: Pipeline, keys: tuple[str, ...], *args: Any) -> None:
+        """The same with its text, so that it is never refused and sent again: what follows it in
+        the pipeline is done after it, whatever Redis forgot."""
+        pipe.execute_command("EVAL", self._text, len(keys), *keys, *args)
 
 
 def execute(pipe: Pipeline) -> list[Any]:

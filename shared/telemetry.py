@@ -23,7 +23,7 @@ BATCH_CALLS = Histogram(
 )
 STEP_SECONDS = Histogram(
     "stonechat_step_seconds",
-    "Time of one step of an append, of a whole batch: permit, number, seal, insert, route, publish",
+    "Time of one step of an append, of a whole batch: permit, number, seal, insert, publish",
     ["step"],
     buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5),
 )

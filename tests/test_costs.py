@@ -35,11 +35,11 @@ async def counted(layout: Layout, stores: Stack) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("method", "redis", "store"),
     [
-        # policy; numbers; where listeners are; announcing. One insert.
-        ("message.send", 4, 1),
+        # policy; numbers; announcing. One insert.
+        ("message.send", 3, 1),
         # states; tails. The store is not asked.
         ("conversation.list", 2, 0),
-        # tails; blocks; marks; where listeners are (nobody listens). One bulk write.
+        # tails; blocks; marks; announcing. One bulk write.
         ("conversation.read", 4, 1),
         ("message.history", 1, 1),
     ],

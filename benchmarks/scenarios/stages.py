@@ -6,8 +6,8 @@ load. Ours only.
     hop        connector → gateway front → function → connector, of a batch
     way        of that, what is not in the method: HTTP, the front, the answers
     method     message.send, of a batch
-    permit, number, seal, insert, route, publish   its steps; the rest is ours, and waiting for the
-               commit of another batch
+    permit, number, seal, insert, publish   its steps; the rest is ours, and waiting for the commit
+               of another batch
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from benchmarks.usage import Usage
 from shared import secretfiles
 
 LINES = 200
-STEPS = ("permit", "number", "seal", "insert", "route", "publish")
+STEPS = ("permit", "number", "seal", "insert", "publish")
 _NAMED = {
     "stonechat_hop_seconds": "hop",
     "stonechat_lane_batch": "lane",

@@ -91,9 +91,9 @@ def _publish(changes: Sequence[Change], also: Sequence[Item]) -> list[str]:
         bus().publish(also)
         return []
     saw({change.uid: change.shown["last_seen"] for change in changes if change.shown["last_seen"]})
-    routed = bus().route([*_deliveries(changes), *also])
+    items = [*_deliveries(changes), *also]
     with redis_client().pipeline(transaction=False) as pipe:
-        bus().enqueue(pipe, routed)
+        bus().enqueue(pipe, items)
         for change in changes:
             told.confirm(pipe, change.uid, change.number)
         confirmed = execute(pipe)[-len(changes) :]
