@@ -3,9 +3,11 @@
 What a delivery costs is the write to a socket, not the bytes. So frames that came together leave
 together: each session is written to once for all of them, in their order. Nearly all sessions get
 what everybody on their channel gets, one buffer that is made once. Those that are left out of
-something, or listen to several of the channels, get theirs put together one by one.
+something, or listen to several of the channels (few listen to one person's), get theirs put
+together one by one.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from connector.session import Session
@@ -14,6 +16,7 @@ from shared import channels
 
 _FRAMES = 256  # gathered at most
 _BYTES = 64 * 1024
+_FEW = 2
 _TEXT = 0x81  # RFC 6455: a text message, whole
 
 Audience = tuple[tuple[str, ...], str | None, str | None]  # channels; but for, or only a session
@@ -41,8 +44,13 @@ class Fanout:
         listening: dict[Audience, set[Session]] = {}
         everybody: set[Session] = set()
         special: set[Session] = set()
-        deliveries: list[tuple[Audience, set[Session], bytes]] = []
+        deliveries: list[tuple[Audience | None, Collection[Session], bytes]] = []
         for header, frame in gathered:
+            few = self._few(header)
+            if few is not None:
+                special.update(few)
+                deliveries.append((None, few, frame))
+                continue
             audience = _audience(header)
             sessions = listening.get(audience)
             if sessions is None:
@@ -55,14 +63,29 @@ class Fanout:
 
         common: dict[Audience, list[bytes]] = {audience: [] for audience in listening}
         single: dict[Session, list[bytes]] = {}
-        for audience, skipped, frame in deliveries:
-            common[audience].append(frame)
-            for session in (special & listening[audience]) - skipped:
+        for shared, named, frame in deliveries:
+            if shared is not None:
+                common[shared].append(frame)
+                named = (special & listening[shared]).difference(named)
+            for session in named:
                 single.setdefault(session, []).append(frame)
         for audience, frames in common.items():
             _write(listening[audience] - special, frames)
         for session, frames in single.items():
-            _write({session}, frames)
+            _write((session,), frames)
+
+    def _few(self, header: dict[str, Any]) -> list[Session] | None:
+        """Who gets it, where so few listen that looking at each is the shortest way."""
+        sessions = self._subscriptions.of_any(header["to"])
+        if len(sessions) > _FEW:
+            return None
+        skip, only = header.get("skip_session"), header.get("only_session")
+        skip_users = header.get("skip_users", ())
+        return [
+            each
+            for each in sessions
+            if each.sid != skip and only in (None, each.sid) and each.uid not in skip_users
+        ]
 
     def _listening(self, to: tuple[str, ...], skip: str | None, only: str | None) -> set[Session]:
         sessions = self._subscriptions.of_any(to)
@@ -79,7 +102,7 @@ def _audience(header: dict[str, Any]) -> Audience:
     return tuple(header["to"]), header.get("skip_session"), header.get("only_session")
 
 
-def _write(sessions: set[Session], frames: list[bytes]) -> None:
+def _write(sessions: Collection[Session], frames: list[bytes]) -> None:
     if len(frames) == 1:
         for session in sessions:
             session.outlet.write(frames[0])
