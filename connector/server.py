@@ -28,6 +28,7 @@ from shared.rpc import Request
 PATH = "/v1"
 SUBPROTOCOL = "stonechat.v1"
 TOO_LARGE = 1009
+_CONNECTED = metrics.SESSIONS.labels("connected")
 _CLOSING_TIME = 5.0  # seconds for a client to take the last frames before it is dropped
 
 Upgrade = WSListener | WSUpgradeResponseWithListener
@@ -250,7 +251,7 @@ class Server:
         session = Session(self._numbers, new_id(), self._limits, socket, now)
         self.sockets[session] = socket
         self._on_admit(session, now)
-        metrics.SESSIONS.labels("connected").inc()
+        _CONNECTED.inc()
         return session
 
     def count_frames(self) -> None:
@@ -267,7 +268,7 @@ class Server:
         """The connection is gone."""
         socket.session.closing = True
         if self.sockets.pop(socket.session, None) is not None:
-            metrics.SESSIONS.labels("connected").dec()
+            _CONNECTED.dec()
             self.leave(socket)
         if not self.sockets and self._empty is not None:
             self._empty.set()

@@ -97,23 +97,23 @@ class Verifier:
 
     def _claims(self, token: str, kind: str, required: list[str]) -> dict[str, Any]:
         refused = CallError(Reason.UNAUTHENTICATED, "the token is not valid")
-        try:
-            if jwt.get_unverified_header(token).get("typ") != kind:
-                raise refused
-        except jwt.PyJWTError:
-            raise refused from None
         for key in self._keys:
             try:
-                claims: dict[str, Any] = jwt.decode(
+                found: dict[str, Any] = jwt.decode_complete(
                     token, key, algorithms=["EdDSA"], options={"require": required}, leeway=0
                 )
-                return claims
             except jwt.InvalidSignatureError:
                 continue
             except jwt.ExpiredSignatureError:
-                raise CallError(Reason.TOKEN_EXPIRED) from None
+                if jwt.get_unverified_header(token).get("typ") == kind:
+                    raise CallError(Reason.TOKEN_EXPIRED) from None
+                raise refused from None
             except jwt.PyJWTError:
                 raise refused from None
+            if found["header"].get("typ") != kind:
+                raise refused
+            claims: dict[str, Any] = found["payload"]
+            return claims
         raise refused
 
 
