@@ -23,7 +23,6 @@ Out = Annotated[Path, typer.Option(help="where results go")]
 Runs = Annotated[int, typer.Option(min=1, help="of which the medians are taken")]
 Peers = Annotated[bool, typer.Option(help="measure ejabberd beside us, where it is installed")]
 OUT = Path("benchmarks/results")
-_DELIVERIES = 200_000  # of a group's run
 # A person's limits are not what is measured: one generator stands for thousands of people.
 FREE = {"STONECHAT_RATE_PER_SECOND": "100000", "STONECHAT_RATE_BURST": "1000000"}
 
@@ -85,7 +84,7 @@ def dm_(seconds: float = 8, runs: Runs = 3, peers: Peers = True, out: Out = OUT)
 @app.command("group")
 def group_(
     members: int = 1000,
-    messages: Annotated[int, typer.Option(help="0: by the size of the room")] = 0,
+    deliveries: Annotated[int, typer.Option(help="of messages in bursts")] = 600_000,
     connectors: int = 1,
     runs: Runs = 3,
     peers: Peers = True,
@@ -93,12 +92,10 @@ def group_(
 ) -> None:
     """One message to everybody in a room."""
 
-    messages = messages or max(20, min(500, _DELIVERIES // members))
-
     async def measure(peer: Peer[Any]) -> Figures:
-        return await group.measure(peer, members, messages, connectors)
+        return await group.measure(peer, members, deliveries, connectors)
 
-    options = {"members": members, "messages": messages, "connectors": connectors}
+    options = {"members": members, "deliveries": deliveries, "connectors": connectors}
     name = f"group-{members}" + ("" if connectors == 1 else f"-on-{connectors}")
     other = measure if peers and connectors == 1 else None
     run(name, out, runs, options, measure, other, connectors)

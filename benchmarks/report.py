@@ -29,6 +29,11 @@ SHOWN: dict[str, list[tuple[str, str, bool | None]]] = {
     "group": [
         ("deliveries_per_second", "deliveries/s", True),
         ("deliveries_per_front_core_second", "deliveries a core-second of the front", True),
+        (
+            "alone_deliveries_per_front_core_second",
+            "the same of messages one after the other",
+            True,
+        ),
         ("fanout_p50_ms", "ms to the last member", False),
     ],
     "sessions": [

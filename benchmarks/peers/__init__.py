@@ -26,6 +26,9 @@ class Line(Protocol):
     def send(self, to: str) -> None:
         """Sends the benchmark's text to an address: a person's or a room's."""
 
+    def only_hear(self) -> None:
+        """Nothing but `heard` is asked of it from now on: what costs the generator least."""
+
     def cut(self) -> None:
         """Ends the connection."""
 

@@ -113,6 +113,9 @@ class XmppLine(asyncio.Protocol):
             f"<message to='{to}' type='{kind}'><body>{TEXT}</body></message>".encode()
         )
 
+    def only_hear(self) -> None:
+        """It never does more."""
+
     def cut(self) -> None:
         self._transport.abort()
 

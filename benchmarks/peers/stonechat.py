@@ -26,6 +26,7 @@ from shared.tokens import Issuer
 
 _ENTRY = b'{"jsonrpc":"2.0","method":"entry"'
 _MESSAGE = b'"type":"text"'
+_PING = b"\x89\x00"  # RFC 6455: a ping without a payload; no JSON has these bytes
 _TOKEN_SECONDS = 3 * 3600
 _STORES = frozenset({"valkey", "mongo", "s3"})
 _INVITED = 2000
@@ -94,6 +95,9 @@ class StonechatLine(WSListener):
             % (key.encode(), to.encode(), self._cid.encode(), self._number, TEXT.encode()),
         )
 
+    def pong(self) -> None:
+        self._transport.send_pong()
+
     async def call(self, method: str, **params: Any) -> Any:
         """The result. Raises `RuntimeError` where it is refused."""
         self._number += 1
@@ -105,8 +109,32 @@ class StonechatLine(WSListener):
             raise RuntimeError(f"{method}: {answer['error']}")
         return answer["result"]
 
+    def only_hear(self) -> None:
+        self._transport.underlying_transport.set_protocol(Counting(self))
+
     def cut(self) -> None:
         self._transport.disconnect(graceful=False)
+
+
+class Counting(asyncio.Protocol):
+    """Counts messages in what a line's socket brings, without looking for frames."""
+
+    def __init__(self, line: StonechatLine) -> None:
+        self._line = line
+        self._rest = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        pass
+
+    def data_received(self, data: bytes) -> None:
+        text = self._rest + data
+        for _ in range(text.count(_MESSAGE)):
+            self._line.heard()
+        if _PING in text:
+            self._line.pong()
+        # A mark may be cut in two.
+        whole = text.endswith((_MESSAGE, _PING))
+        self._rest = b"" if whole else text[max(0, len(text) - len(_MESSAGE) + 1) :]
 
 
 class Stonechat:
