@@ -5,7 +5,7 @@ Everyone on the conversation's channels gets the entry; the sender's devices get
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 import redis
@@ -22,8 +22,7 @@ from shared.telemetry import STEP_SECONDS
 _PLACE = ("conv", "seq", "id", "sender", "type", "ts")
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
+class Announcement(NamedTuple):
     """A stored entry, what all may see of it as JSON, the session that needs no telling, and people
     who are told besides those who listen."""
 

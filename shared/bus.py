@@ -21,7 +21,7 @@ last number given out in that conversation.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 import redis
@@ -76,8 +76,7 @@ return #KEYS
 _ITEMS = 1000  # in one entry, at most
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """A frame for every session on any of the channels, once, but for the ones to skip; or for
     only one of them."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from shared.bus import Item, bus
 from shared.conversation import Conversation
@@ -17,8 +17,7 @@ from shared.states import states
 P = TypeVar("P")
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who calls, as the door found out. `uid` is None for someone not signed in; `session` is
     None for a call over HTTP."""
 

@@ -12,9 +12,8 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -32,8 +31,7 @@ _LINES = {"Content-Type": "application/x-ndjson"}
 Response = tuple[bytes, int, dict[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """A method to call: the common form of both doors."""
 
     id: Any
@@ -44,6 +42,8 @@ class Event:
 
 class Proposal(Event):
     """A call that another function is about to get, shown to a before-hook."""
+
+    __slots__ = ()
 
 
 Received = Event | Proposal | Happened

@@ -1,7 +1,7 @@
 """Entries: what a log is made of, from draft to stored document to what a client is shown."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -38,8 +38,7 @@ class Draft:
         self.key = f"{self.conv} {self.sender} {self.command} {self.cid}"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An entry in its place. `fresh` is whether this very append made it."""
 
     conv: str
