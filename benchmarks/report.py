@@ -92,8 +92,10 @@ def save(folder: Path, scenario: str, options: Mapping[str, Any], runs: Runs) ->
 def table(folder: Path) -> str:
     """A Markdown table of all scenarios that were saved there."""
     lines = ["| scenario | figure | stonechat | ejabberd | ratio |", "|---|---|---|---|---|"]
+    machines: dict[str, None] = {}
     for file in sorted(folder.glob("*.json")):
         value = orjson.loads(file.read_bytes())
+        machines[_described(value)] = None
         kind = value["scenario"].split("-")[0]
         ours = value["medians"].get("stonechat", {})
         theirs = value["medians"].get("ejabberd", {})
@@ -108,7 +110,17 @@ def table(folder: Path) -> str:
                 f"| {value['scenario']} | {unit} ({name}) | {_short(ours[name])} "
                 f"| {_short(theirs[name]) if name in theirs else '–'} | {ratio} |"
             )
-    return "\n".join(lines) + "\n"
+    return "\n".join([*machines, "", *lines]) + "\n"
+
+
+def _described(value: Mapping[str, Any]) -> str:
+    """The machine of a scenario, in a line."""
+    here, store = value["machine"], value["options"].get("document_store", "secantusd-py")
+    python = f"Python {here['python']}, Linux {here['kernel']}"
+    return (
+        f"{here['cores']} cores ({here['processor']}), {here['memory_gib']} GiB, {python}, "
+        f"{here['date'][:10]}; document store: {store}"
+    )
 
 
 def plot(folder: Path) -> list[Path]:

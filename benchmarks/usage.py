@@ -32,11 +32,13 @@ def memory(pid: int) -> int:
 
 @dataclass
 class Usage:
-    """`with Usage(processes) as usage:` then `usage.cpu` is CPU seconds by process name, and
-    `usage.seconds` how long it took. The generator is measured with the others."""
+    """`with Usage(processes) as usage:` then `usage.cpu` is CPU seconds by process name,
+    `usage.memory` bytes at the end, and `usage.seconds` how long it took. The generator is measured
+    with the others."""
 
     processes: Processes
     cpu: dict[str, float] = field(default_factory=dict)
+    memory: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
     def __enter__(self) -> "Usage":
@@ -48,15 +50,20 @@ class Usage:
         self.seconds = time.perf_counter() - self._began
         after = self._read()
         self.cpu = {name: after[name] - self._before[name] for name in after}
+        self.memory = {name: sum(map(memory, pids)) for name, pids in self._named().items()}
 
     def _read(self) -> dict[str, float]:
-        named = {**self.processes, _ME: [os.getpid()]}
-        return {name: sum(cpu_seconds(pid) for pid in pids) for name, pids in named.items()}
+        return {name: sum(map(cpu_seconds, pids)) for name, pids in self._named().items()}
+
+    def _named(self) -> Processes:
+        return {**self.processes, _ME: [os.getpid()]}
 
     def figures(self, operations: float, unit: str = "message") -> dict[str, float]:
-        """Microseconds of CPU an operation, by process, and the generator's share of a core."""
+        """Microseconds of CPU an operation and MiB, by process, and the generator's share of a
+        core."""
         found = {
             f"cpu_us_per_{unit}_{name}": seconds / operations * 1e6
             for name, seconds in self.cpu.items()
         }
+        found |= {f"memory_mib_{name}": held / 2**20 for name, held in self.memory.items()}
         return found | {"generator_core_share": self.cpu[_ME] / self.seconds}

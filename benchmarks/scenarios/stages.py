@@ -2,8 +2,10 @@
 load. Ours only.
 
     delivery   from when the message was due until its receiver's socket has it
-    wait       of that, what is not in the hop: sockets, and waiting for a lane
-    hop        connector → gateway front → function → connector, of a batch
+    around     of that, what is not in the method: sockets, waiting for a lane, HTTP to the
+               function, the node's stream
+    hop        connector → gateway front → function → connector, of a batch; its answers come after
+               the delivery
     way        of that, what is not in the method: HTTP, the front, the answers
     method     message.send, of a batch
     permit, number, seal, insert, publish   its steps; the rest is ours, and waiting for the commit
@@ -59,7 +61,7 @@ async def measure(peer: Stonechat, rate: int, seconds: float) -> Figures:
         "calls_in_a_batch": mean["lane"],
         "entries_in_an_insert": mean["entries"],
         "delivery_p50_ms": delivery,
-        "wait_ms": delivery - ms["hop"],
+        "around_ms": delivery - ms["method"],
         "hop_ms": ms["hop"],
         "way_ms": ms["hop"] - ms["method"],
         "method_ms": ms["method"],
