@@ -15,7 +15,7 @@ from benchmarks.figures import Figures, medians
 from benchmarks.peers import NotOffered, Peer
 from benchmarks.peers.ejabberd import Ejabberd
 from benchmarks.peers.stonechat import Stonechat
-from benchmarks.scenarios import dm, group, history, hop, sessions, stages, storm
+from benchmarks.scenarios import dm, group, growth, history, hop, sessions, stages, storm
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
@@ -114,6 +114,16 @@ def sessions_(
     run(f"sessions-{count}", out, runs, options, measure, measure if peers else None)
 
 
+@app.command("growth")
+def growth_(seconds: float = 40, runs: Runs = 1, out: Out = OUT) -> None:
+    """Ten times the members, ten times the sessions."""
+
+    async def measure(peer: Stonechat) -> Figures:
+        return await growth.measure(peer, seconds)
+
+    run("growth", out, runs, {"seconds": seconds}, measure)
+
+
 @app.command("storm")
 def storm_(count: int = 5000, runs: Runs = 3, peers: Peers = True, out: Out = OUT) -> None:
     """Everybody comes back at once."""
@@ -173,6 +183,7 @@ def all_(runs: Runs = 3, peers: Peers = True, out: Out = OUT) -> None:
     group_(members=10_000, connectors=2, runs=1, peers=False, out=out)
     for count in (1000, 10_000, 15_000):
         sessions_(count=count, runs=1, peers=peers, out=out)
+    growth_(out=out)
     storm_(runs=1, peers=peers, out=out)
     hop_(runs=runs, out=out)
     history_(runs=runs, out=out)

@@ -40,6 +40,12 @@ SHOWN: dict[str, list[tuple[str, str, bool | None]]] = {
         ("kib_per_session", "KiB a session", False),
         ("idle_core_share_per_10000", "cores for 10,000 idle", False),
     ],
+    "growth": [
+        ("delivery_alone_growth", "cost of a delivery, 10,000 members to 1,000", None),
+        ("delivery_burst_growth", "the same, in bursts", None),
+        ("session_memory_growth", "memory of a session, 10,000 to 1,000", None),
+        ("session_cpu_growth", "idle CPU of a session, 10,000 to 1,000", None),
+    ],
     "storm": [("storm_seconds", "s until all are back", False), ("back_p50_ms", "ms", False)],
     "hop": [
         ("hop_p50_ms", "ms", False),

@@ -197,10 +197,10 @@ class Stonechat:
 
     async def room(self, people: Sequence[str]) -> str:
         owner = await self.line(people[0])
-        made = await owner.call("group.create", cid="bench", name="bench")
+        made = await owner.call("group.create", cid=new_id(), name="bench")
         for start in range(1, len(people), _INVITED):
             uids = list(people[start : start + _INVITED])
-            await owner.call("group.invite", gid=made["gid"], cid=f"i{start}", uids=uids)
+            await owner.call("group.invite", gid=made["gid"], cid=new_id(), uids=uids)
         owner.cut()
         return f"g:{made['gid']}"
 

@@ -30,14 +30,14 @@ async def measure(peer: Peer[L], members: int, deliveries: int, nodes: int) -> F
     await gathered([functools.partial(peer.join, each, room) for each in lines[1:]], 50)
     for line in lines[1:]:
         line.only_hear()
-    await _burst(lines, room, 1)  # warm-up
+    await burst(lines, room, 1)  # warm-up
     alone = min(max(_ALONE // members, 20), 200)
     with Usage(peer.processes()) as usage:
-        spreads = [await _burst(lines, room, 1) for _ in range(alone)]
+        spreads = [await burst(lines, room, 1) for _ in range(alone)]
     found = latencies(spreads, "fanout") | _of_front(usage, alone * (members - 1), "alone_")
     bursts = max(1, min(_BURSTS, deliveries // members // _BURST))
     with Usage(peer.processes()) as usage:
-        elapsed = sum([await _burst(lines, room, _BURST) for _ in range(bursts)])
+        elapsed = sum([await burst(lines, room, _BURST) for _ in range(bursts)])
     delivered = bursts * _BURST * (members - 1)
     found |= {"deliveries_per_second": delivered / elapsed}
     found |= _of_front(usage, delivered) | usage.figures(delivered, "delivery")
@@ -55,7 +55,7 @@ def _of_front(usage: Usage, deliveries: int, prefix: str = "") -> Figures:
     return {f"{prefix}deliveries_per_front_core_second": deliveries / busy}
 
 
-async def _burst(lines: Sequence[Line], room: str, messages: int) -> float:
+async def burst(lines: Sequence[Line], room: str, messages: int) -> float:
     """The first line sends so many; returns when all others have them all. A sender may hear its
     own, which is not counted."""
     left = messages * (len(lines) - 1)
