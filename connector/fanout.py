@@ -16,7 +16,7 @@ from shared import channels
 
 _FRAMES = 256  # gathered at most
 _BYTES = 64 * 1024
-_FEW = 2
+_FEW = 2  # sessions, each of which is looked at by itself
 _TEXT = 0x81  # RFC 6455: a text message, whole
 
 Audience = tuple[tuple[str, ...], str | None, str | None]  # channels; but for, or only a session

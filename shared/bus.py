@@ -47,7 +47,8 @@ for at = 4, #ARGV, 3 do
   for found in string.gmatch(ARGV[at], '%d+') do
     local index = tonumber(found)
     for _, node in ipairs(nodes[index]) do
-      there[node] = there[node] and there[node] .. ',' .. names[index] or names[index]
+      local listened = there[node]
+      if listened then listened[#listened + 1] = names[index] else there[node] = {names[index]} end
     end
   end
   for node, listened in pairs(there) do
@@ -58,7 +59,8 @@ for at = 4, #ARGV, 3 do
     end
     local number = #entry.items + 1
     local control = string.sub(header, 1, 1) == '{'
-    entry.items[number] = control and header or '{"to":[' .. listened .. ']' .. header
+    entry.items[number] = control and header
+      or '{"to":[' .. table.concat(listened, ',') .. ']' .. header
     entry.sizes[number] = #frame
     entry.frames[number] = frame
   end
