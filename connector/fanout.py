@@ -46,12 +46,12 @@ class Fanout:
         special: set[Session] = set()
         deliveries: list[tuple[Audience | None, Collection[Session], bytes]] = []
         for header, frame in gathered:
-            few = self._few(header)
+            audience = _audience(header)
+            few = self._few(audience, header)
             if few is not None:
                 special.update(few)
                 deliveries.append((None, few, frame))
                 continue
-            audience = _audience(header)
             sessions = listening.get(audience)
             if sessions is None:
                 sessions = listening[audience] = self._listening(*audience)
@@ -63,10 +63,10 @@ class Fanout:
 
         common: dict[Audience, list[bytes]] = {audience: [] for audience in listening}
         single: dict[Session, list[bytes]] = {}
-        for shared, named, frame in deliveries:
-            if shared is not None:
-                common[shared].append(frame)
-                named = (special & listening[shared]).difference(named)
+        for many, named, frame in deliveries:
+            if many is not None:
+                common[many].append(frame)
+                named = (special & listening[many]).difference(named)
             for session in named:
                 single.setdefault(session, []).append(frame)
         for audience, frames in common.items():
@@ -74,18 +74,12 @@ class Fanout:
         for session, frames in single.items():
             _write((session,), frames)
 
-    def _few(self, header: dict[str, Any]) -> list[Session] | None:
+    def _few(self, audience: Audience, header: dict[str, Any]) -> list[Session] | None:
         """Who gets it, where so few listen that looking at each is the shortest way."""
-        sessions = self._subscriptions.of_any(header["to"])
-        if len(sessions) > _FEW:
+        if len(self._subscriptions.of_any(audience[0])) > _FEW:
             return None
-        skip, only = header.get("skip_session"), header.get("only_session")
         skip_users = header.get("skip_users", ())
-        return [
-            each
-            for each in sessions
-            if each.sid != skip and only in (None, each.sid) and each.uid not in skip_users
-        ]
+        return [each for each in self._listening(*audience) if each.uid not in skip_users]
 
     def _listening(self, to: tuple[str, ...], skip: str | None, only: str | None) -> set[Session]:
         sessions = self._subscriptions.of_any(to)

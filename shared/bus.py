@@ -188,7 +188,8 @@ class Bus:
                 part, size = [], 0
             part.append(item)
             size += len(item.frame)
-        yield part
+        if part:
+            yield part
 
 
 @cache

@@ -37,7 +37,7 @@ def error(id_: object, fault: dict[str, Any]) -> bytes:
 
 
 def notification(method: str, params: Any) -> bytes:
-    return orjson.dumps({"jsonrpc": "2.0", "method": method, "params": params})
+    return notification_of(method, orjson.dumps(params))
 
 
 def notification_of(method: str, params: bytes) -> bytes:

@@ -4,7 +4,7 @@ A new peer is a module with a class of this shape; `scenarios` say what they ask
 out where it raises `NotOffered`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from benchmarks.usage import Processes
@@ -64,6 +64,11 @@ class Peer(Protocol[L]):
         """Process ids by name. Those of `stores()` are the databases."""
 
     def stores(self) -> frozenset[str]: ...
+
+
+def fronts(names: Iterable[str]) -> list[str]:
+    """Of a peer's processes, those that hold the sockets."""
+    return [name for name in names if name.startswith(("connector", "ejabberd"))]
 
 
 def nothing() -> None:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from benchmarks.figures import Figures, latencies
 from benchmarks.load import gathered
-from benchmarks.peers import L, Line, Peer, nothing
+from benchmarks.peers import L, Line, Peer, fronts, nothing
 from benchmarks.usage import Usage
 
 _SECONDS = 120.0
 _ALONE = 200_000  # deliveries of messages one after the other
-_BURST = 20  # messages sent at once
+BURST = 20  # messages sent at once
 _BURSTS = 20  # at most: an archive that grows slows some peers down
 _BUSY = 0.05  # seconds of CPU; less says too little
 
@@ -25,9 +25,7 @@ async def measure(peer: Peer[L], members: int, deliveries: int, nodes: int) -> F
     room = await peer.room(people)
     signing = [functools.partial(peer.line, each, n % nodes) for n, each in enumerate(people)]
     lines = await gathered(signing, 50)
-    if lines:  # who enters first makes the room
-        await peer.join(lines[0], room)
-    await gathered([functools.partial(peer.join, each, room) for each in lines[1:]], 50)
+    await enter(peer, lines, room)
     for line in lines[1:]:
         line.only_hear()
     await burst(lines, room, 1)  # warm-up
@@ -35,10 +33,10 @@ async def measure(peer: Peer[L], members: int, deliveries: int, nodes: int) -> F
     with Usage(peer.processes()) as usage:
         spreads = [await burst(lines, room, 1) for _ in range(alone)]
     found = latencies(spreads, "fanout") | _of_front(usage, alone * (members - 1), "alone_")
-    bursts = max(1, min(_BURSTS, deliveries // members // _BURST))
+    bursts = max(1, min(_BURSTS, deliveries // members // BURST))
     with Usage(peer.processes()) as usage:
-        elapsed = sum([await burst(lines, room, _BURST) for _ in range(bursts)])
-    delivered = bursts * _BURST * (members - 1)
+        elapsed = sum([await burst(lines, room, BURST) for _ in range(bursts)])
+    delivered = bursts * BURST * (members - 1)
     found |= {"deliveries_per_second": delivered / elapsed}
     found |= _of_front(usage, delivered) | usage.figures(delivered, "delivery")
     for line in lines:
@@ -48,11 +46,16 @@ async def measure(peer: Peer[L], members: int, deliveries: int, nodes: int) -> F
 
 def _of_front(usage: Usage, deliveries: int, prefix: str = "") -> Figures:
     """What a core of the processes that hold the sockets delivers a second."""
-    front = [name for name in usage.cpu if name.startswith(("connector", "ejabberd"))]
-    busy = sum(usage.cpu[name] for name in front)
+    busy = sum(usage.cpu[name] for name in fronts(usage.cpu))
     if busy < _BUSY:
         return {}
     return {f"{prefix}deliveries_per_front_core_second": deliveries / busy}
+
+
+async def enter(peer: Peer[L], lines: Sequence[L], room: str) -> None:
+    """All lines hear the room from now on."""
+    await peer.join(lines[0], room)  # who enters first makes the room
+    await gathered([functools.partial(peer.join, each, room) for each in lines[1:]], 50)
 
 
 async def burst(lines: Sequence[Line], room: str, messages: int) -> float:

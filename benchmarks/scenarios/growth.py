@@ -7,14 +7,13 @@ import statistics
 
 from benchmarks.figures import Figures
 from benchmarks.load import gathered
-from benchmarks.peers import L, Peer
-from benchmarks.scenarios.group import burst
+from benchmarks.peers import L, Peer, fronts
+from benchmarks.scenarios.group import BURST, burst, enter
+from benchmarks.scenarios.sessions import SETTLE
 from benchmarks.usage import Usage, memory
 
 _FEW, _MANY = 1000, 10_000
 _ROUNDS = 5
-_BURST = 20
-_SETTLE = 5.0  # seconds after the last sign-in
 
 
 async def measure(peer: Peer[L], seconds: float) -> Figures:
@@ -22,14 +21,14 @@ async def measure(peer: Peer[L], seconds: float) -> Figures:
     memory and CPU for a session that does nothing, over what it takes without any."""
     people = await peer.people(_MANY)
     processes = peer.processes()
-    front = next(name for name in processes if name.startswith(("connector", "ejabberd")))
+    front = fronts(processes)[0]
     lines: list[L] = []
     held: list[int] = []
     busy: list[float] = []
     for count in (0, _FEW, _MANY):
         signing = [functools.partial(peer.line, each) for each in people[len(lines) : count]]
         lines += await gathered(signing, 50)
-        await asyncio.sleep(_SETTLE)
+        await asyncio.sleep(SETTLE)
         held.append(memory(processes[front][0]))
         with Usage(processes) as usage:
             await asyncio.sleep(seconds)
@@ -41,16 +40,14 @@ async def measure(peer: Peer[L], seconds: float) -> Figures:
     rooms = {}
     for count in (_FEW, _MANY):
         room = rooms[count] = await peer.room(people[:count])
-        await peer.join(lines[0], room)  # who enters first makes the room
-        joining = [functools.partial(peer.join, each, room) for each in lines[1:count]]
-        await gathered(joining, 50)
-    await asyncio.sleep(_SETTLE)  # their sessions are told that they are members
+        await enter(peer, lines[:count], room)
+    await asyncio.sleep(SETTLE)  # their sessions are told that they are members
     for line in lines[1:]:
         line.only_hear()
     costs: dict[tuple[int, int], list[float]] = {}
     for number in range(_ROUNDS * 2):
         for count in sorted(rooms, reverse=number % 2 == 1):
-            for messages in (1, _BURST):
+            for messages in (1, BURST):
                 with Usage(processes) as usage:
                     for _ in range(_MANY // count):
                         await burst(lines[:count], rooms[count], messages)
@@ -61,7 +58,7 @@ async def measure(peer: Peer[L], seconds: float) -> Figures:
         line.cut()
     return found | {
         "delivery_alone_growth": cost[_MANY, 1] / cost[_FEW, 1],
-        "delivery_burst_growth": cost[_MANY, _BURST] / cost[_FEW, _BURST],
+        "delivery_burst_growth": cost[_MANY, BURST] / cost[_FEW, BURST],
         "delivery_alone_us": cost[_MANY, 1] * 1e6,
-        "delivery_burst_us": cost[_MANY, _BURST] * 1e6,
+        "delivery_burst_us": cost[_MANY, BURST] * 1e6,
     }

@@ -5,10 +5,10 @@ import functools
 
 from benchmarks.figures import Figures
 from benchmarks.load import gathered
-from benchmarks.peers import L, Peer
+from benchmarks.peers import L, Peer, fronts
 from benchmarks.usage import Usage, memory
 
-_SETTLE = 5.0  # seconds after the last sign-in
+SETTLE = 5.0  # seconds after the last sign-in
 
 
 async def measure(peer: Peer[L], count: int, seconds: float) -> Figures:
@@ -16,12 +16,12 @@ async def measure(peer: Peer[L], count: int, seconds: float) -> Figures:
     while nobody does anything."""
     people = await peer.people(count)
     processes = peer.processes()
-    front = next(name for name in processes if name.startswith(("connector", "ejabberd")))
+    front = fronts(processes)[0]
     warm = [await peer.line(each) for each in people[:100]]
     before = memory(processes[front][0])
     signing = [functools.partial(peer.line, each) for each in people[100:]]
     lines = warm + await gathered(signing, 50)
-    await asyncio.sleep(_SETTLE)
+    await asyncio.sleep(SETTLE)
     held = memory(processes[front][0]) - before
     with Usage(processes) as usage:
         await asyncio.sleep(seconds)
