@@ -12,12 +12,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from connector import metrics
+from connector.answers import Answer, refused
 from connector.dispatcher import Dispatcher
 from connector.emitter import Emitter
-from connector.forwarder import Forwarder, refused
+from connector.forwarder import Forwarder
 from connector.hooks import Hooks
 from connector.inbox import Inbox
-from connector.lanes import Answer, Lane, Lanes, Pending
+from connector.lanes import Lane, Lanes, Pending
 from connector.node import Node
 from connector.opener import Opener
 from connector.registry import Registry
@@ -31,6 +32,7 @@ from shared.errors import CallError, Reason
 from shared.ids import new_id
 from shared.rpc import Request
 from shared.settings import Settings
+from shared.signatures import Signer
 from shared.tokens import Verifier
 
 logger = structlog.get_logger(__name__)
@@ -63,9 +65,11 @@ class Connector:
             http,
             config.gateway_url,
             self.node_id,
-            secret(secretfiles.SERVICE_TOKEN).split()[0],
+            Signer(secret(secretfiles.CONNECTOR_KEY)),
+            lambda: self._routes.routes,
             timeout=config.call_timeout,
             retry_for=config.call_retry_for,
+            answer_limit=config.answer_limit,
         )
         self._routes = RouteSource(
             http,

@@ -1,21 +1,28 @@
-"""One HTTP call for a batch: CloudEvents 1.0 out, results in the same order back.
+"""One HTTP call for a batch: signed CloudEvents 1.0 out, results in the same order back.
 
 What may have been done already is repeated only where that is safe: calls with a `cid` (the
-protocol promises it), and all calls where no connection was made. The others are answered
-`unavailable` or `timeout`, and their clients decide.
+protocol promises it), those that only read, and all calls where no connection was made. The others
+are answered `unavailable` or `timeout`, and their clients decide. Whatever else a function answers
+than our lines is its own failure, and treated in the same way.
+
+Events are encoded one by one: one that cannot be encoded is refused, and the batch goes on.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import aiohttp
 import orjson
 import structlog
 
+from connector import answers, metrics
+from connector.answers import Answer, NonsenseError, refused
 from connector.backoff import Backoff
-from connector.lanes import Answer, Pending
+from connector.lanes import Pending
+from connector.routes import Routes
+from shared import signatures
 from shared.errors import CallError, Reason
 
 logger = structlog.get_logger(__name__)
@@ -49,90 +56,137 @@ class Forwarder:
         http: aiohttp.ClientSession,
         gateway_url: str,
         node: str,
-        service_token: str,
+        signer: signatures.Signer,
+        routes: Callable[[], Routes],
         *,
         timeout: float,
         retry_for: float,
+        answer_limit: int,
     ) -> None:
+        """`timeout` bounds one HTTP call, `retry_for` all repetitions, in seconds; `answer_limit`
+        the bytes of the answer to a batch."""
         self._http = http
         self._url = gateway_url.rstrip("/") + "/function/"
         self._source = f"/connector/{node}"
-        self._headers = {"Content-Type": BATCH, "Authorization": f"Bearer {service_token}"}
+        self._signer = signer
+        self._routes = routes
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(2.0, timeout))
         self._retry_for = retry_for
+        self._answer_limit = answer_limit
         self._number = 0
 
     async def forward(self, function: str, calls: Sequence[Pending]) -> list[Answer]:
         """An answer for each call, whatever happens. Never raises but for cancellation."""
-        answers: list[Answer] = [b""] * len(calls)
-        waiting = list(range(len(calls)))
+        found: dict[int, Answer] = {}
+        events = self._encoded(calls, {}, found)
         deadline = time.monotonic() + self._retry_for
         backoff = Backoff(0.05, 1.0)
-        while waiting:
+        while events:
             try:
-                batch = [self._event(calls[index]) for index in waiting]
-                for index, answer in zip(waiting, await self.post(function, batch), strict=True):
-                    answers[index] = answer
+                answered = await self.post(function, list(events.values()))
+                found |= zip(events, answered, strict=True)
                 break
             except TryAgainError as failure:
                 again = time.monotonic() < deadline
                 logger.warning(
-                    "call_failed", function=function, calls=len(waiting), error=str(failure)
+                    "call_failed", function=function, calls=len(events), error=str(failure)
                 )
                 repeat = [
                     index
-                    for index in waiting
-                    if again and (not failure.reached or "cid" in calls[index].params)
+                    for index in events
+                    if again and (not failure.reached or self._is_safe(calls[index]))
                 ]
                 told = refused(CallError(failure.reason, retry_after=1))
-                for index in set(waiting).difference(repeat):
-                    answers[index] = told
-                waiting = repeat
+                found |= dict.fromkeys(set(events).difference(repeat), told)
+                events = {index: events[index] for index in repeat}
                 await backoff.pause()
             except Exception as failure:
                 logger.error("forward_broke", function=function, exc_info=failure)
-                for index in waiting:
-                    answers[index] = refused(CallError(Reason.INTERNAL))
+                found |= dict.fromkeys(events, refused(CallError(Reason.INTERNAL)))
                 break
-        return answers
+        return [found[index] for index in range(len(calls))]
 
     async def propose(
         self, function: str, calls: Sequence[Pending], seconds: float
     ) -> list[Answer]:
         """Shows calls to a before-hook: `{"result": null}` for one that may pass, or its error.
         Raises as `post` does, also after so many seconds."""
-        events = [self._event(call) | {"kind": "before"} for call in calls]
+        found: dict[int, Answer] = {}
+        events = self._encoded(calls, {"kind": "before"}, found)
         try:
             async with asyncio.timeout(seconds):
-                return await self.post(function, events)
+                answered = await self.post(function, list(events.values()))
         except TimeoutError:
             raise TryAgainError("the hook is too slow", reached=True) from None
+        found |= zip(events, answered, strict=True)
+        return [found[index] for index in range(len(calls))]
 
-    async def post(self, function: str, events: Sequence[dict[str, Any]]) -> list[Answer]:
-        """One HTTP call with a CloudEvents batch: an answer for each. Raises `TryAgainError` where
-        no answers came back, `ValueError` where they make no sense."""
-        body = orjson.dumps(events)
+    async def post(self, function: str, events: Sequence[bytes]) -> list[Answer]:
+        """One HTTP call with a CloudEvents batch: a checked answer for each. Raises `TryAgainError`
+        where none came back, or none that makes sense."""
+        body = b"[%b]" % b",".join(events)
+        headers = {
+            "Content-Type": BATCH,
+            "Accept-Encoding": "identity",
+            signatures.HEADER: self._signer.sign(function, body),
+        }
         try:
             async with self._http.post(
-                self._url + function, data=body, headers=self._headers, timeout=self._timeout
+                self._url + function,
+                data=body,
+                headers=headers,
+                timeout=self._timeout,
+                allow_redirects=False,
             ) as response:
-                status, text = response.status, await response.read()
+                status, text = response.status, await self._read(response)
         except aiohttp.ClientConnectorError as error:
             raise TryAgainError(str(error), reached=False) from None
         except TimeoutError:
             raise TryAgainError("timed out", reached=True, reason=Reason.TIMEOUT) from None
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise TryAgainError(str(error) or type(error).__name__, reached=True) from None
+        except ValueError as error:  # what is no HTTP
+            raise TryAgainError(f"no answer: {error}", reached=True) from None
         if status in _BUSY:
             raise TryAgainError(f"status {status}", reached=status != 429, status=status)
         if status == 404:
             return [refused(CallError(Reason.UNKNOWN_METHOD))] * len(events)
-        if status != 200:
-            raise ValueError(f"{function} answered {status}: {text[:200]!r}")
-        answers: list[Answer] = text.split(b"\n")
-        if len(answers) != len(events):
-            raise ValueError(f"{function} gave {len(answers)} answers to {len(events)} calls")
-        return answers
+        try:
+            if status != 200:
+                raise NonsenseError(f"status {status}: {text[:200]!r}")
+            return answers.parse(text, len(events))
+        except NonsenseError as error:
+            metrics.NONSENSE.labels(function).inc()
+            raise TryAgainError(str(error), reached=True, status=status) from None
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        """The body, as far as anybody wants to know it."""
+        parts: list[bytes] = []
+        size = 0
+        async for part in response.content.iter_any():
+            size += len(part)
+            if size > self._answer_limit:
+                response.close()
+                metrics.NONSENSE.labels(response.url.name).inc()
+                raise TryAgainError(f"more than {self._answer_limit} bytes", reached=True)
+            parts.append(part)
+        return b"".join(parts)
+
+    def _is_safe(self, call: Pending) -> bool:
+        return "cid" in call.params or call.method in self._routes().reads
+
+    def _encoded(
+        self, calls: Sequence[Pending], mark: dict[str, str], refusals: dict[int, Answer]
+    ) -> dict[int, bytes]:
+        """The calls' events by index; the refusal of one that cannot be encoded is put beside."""
+        events: dict[int, bytes] = {}
+        for index, call in enumerate(calls):
+            try:
+                events[index] = orjson.dumps(self._event(call) | mark)
+            except TypeError as error:
+                logger.warning("call_unwritable", method=call.method, error=str(error))
+                refusals[index] = refused(CallError(Reason.INVALID_REQUEST, "cannot be passed on"))
+        return events
 
     def _event(self, call: Pending) -> dict[str, Any]:
         self._number += 1
@@ -142,10 +196,14 @@ class Forwarder:
             "id": f"{session.sid}-{self._number}",
             "source": self._source,
             "type": call.method,
-            "sid": session.sid,
             "datacontenttype": "application/json",
             "data": call.params,
+            "ip": session.ip,
         }
+        if session.agent:
+            event["agent"] = session.agent
+        if session.is_socket:
+            event["sid"] = session.sid
         if session.uid is not None:
             event["uid"] = session.uid
             event["did"] = session.device
@@ -154,5 +212,6 @@ class Forwarder:
         return event
 
 
-def refused(refusal: CallError) -> Answer:
-    return orjson.dumps({"error": refusal.as_dict()})
+def encoded(events: Iterable[dict[str, Any]]) -> list[bytes]:
+    """Events of our own making, for `Forwarder.post`."""
+    return [orjson.dumps(event) for event in events]

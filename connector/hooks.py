@@ -7,17 +7,17 @@ hook's own policy.
 
 from collections.abc import Callable, Sequence
 
-import orjson
 import structlog
 
-from connector.forwarder import Forwarder, TryAgainError, refused
-from connector.lanes import Answer, Pending
+from connector import answers
+from connector.answers import Answer, refused
+from connector.forwarder import Forwarder
+from connector.lanes import Pending
 from connector.routes import Hook, Routes
 from shared.errors import CallError, Reason
 
 logger = structlog.get_logger(__name__)
 
-_PASSES = b'{"result":null}'
 _FAILURES = frozenset({Reason.INTERNAL, Reason.UNAVAILABLE, Reason.TIMEOUT, Reason.UNKNOWN_METHOD})
 
 
@@ -34,20 +34,23 @@ class Hooks:
         wanted = {hook for call in calls for hook in hooks.get(call.method, ())}
         if not wanted:
             return await self._forwarder.forward(function, calls)
-        answers: dict[int, Answer] = {}
+        found: dict[int, Answer] = {}
         for hook in sorted(wanted, key=lambda each: each.function):
             asked = [
                 index
                 for index, call in enumerate(calls)
-                if index not in answers and hook in hooks.get(call.method, ())
+                if index not in found and hook in hooks.get(call.method, ())
             ]
             refusals = await self._ask(hook, [calls[index] for index in asked])
-            found = zip(asked, refusals, strict=True)
-            answers |= {index: refusal for index, refusal in found if refusal is not None}
-        passed = [index for index in range(len(calls)) if index not in answers]
+            found |= {
+                index: refusal
+                for index, refusal in zip(asked, refusals, strict=True)
+                if refusal is not None
+            }
+        passed = [index for index in range(len(calls)) if index not in found]
         results = await self._forwarder.forward(function, [calls[index] for index in passed])
-        answers |= dict(zip(passed, results, strict=True))
-        return [answers[index] for index in range(len(calls))]
+        found |= zip(passed, results, strict=True)
+        return [found[index] for index in range(len(calls))]
 
     async def _ask(self, hook: Hook, calls: Sequence[Pending]) -> list[Answer | None]:
         """The refusal of each call, None for one that may pass."""
@@ -55,20 +58,20 @@ class Hooks:
             return []
         failed = refused(CallError(Reason.UNAVAILABLE, retry_after=1)) if hook.refuses else None
         try:
-            answers = await self._forwarder.propose(hook.function, calls, hook.budget)
-        except (TryAgainError, ValueError) as failure:
+            verdicts = await self._forwarder.propose(hook.function, calls, hook.budget)
+        except Exception as failure:  # whatever it is, it is the hook's own
             logger.warning("hook_failed", function=hook.function, error=str(failure))
             return [failed] * len(calls)
-        return [failed if _is_failure(answer) else _refusal(answer) for answer in answers]
+        return [failed if _is_failure(each) else _refusal(each) for each in verdicts]
 
 
 def _refusal(answer: Answer) -> Answer | None:
-    return None if answer == _PASSES else answer
+    return None if answer == answers.PASSED else answer
 
 
 def _is_failure(answer: Answer) -> bool:
     """Whether the hook itself went wrong, rather than refuse the call."""
-    if answer == _PASSES:
+    if answer == answers.PASSED:
         return False
-    error = orjson.loads(answer).get("error")
+    error = answers.error(answer)
     return error is None or error["data"]["reason"] in _FAILURES

@@ -14,11 +14,10 @@ from typing import Any
 import structlog
 
 from connector import metrics
+from connector.answers import Answer
 from connector.session import Session
 
 logger = structlog.get_logger(__name__)
-
-Answer = bytes  # a JSON object: {"result": …} or {"error": …}
 
 
 @dataclass(slots=True)

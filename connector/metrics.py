@@ -15,6 +15,7 @@ DISPATCHED = Counter(
     "again), dead (put aside)",
     ["function", "outcome"],
 )
+NONSENSE = Counter("stonechat_nonsense", "Answers of functions that meant nothing", ["function"])
 LAG = Gauge(
     "stonechat_events_lag", "Batches that no connector has read for it yet", ["function", "stream"]
 )

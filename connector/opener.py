@@ -19,9 +19,9 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from connector.answers import Answer, refused
 from connector.emitter import Emitter
-from connector.forwarder import refused
-from connector.lanes import Answer, Forward, Pending
+from connector.lanes import Forward, Pending
 from connector.registry import Registry
 from connector.routes import CHANNELS, Routes
 from connector.session import Session
@@ -173,8 +173,8 @@ class Opener:
                 refusals[opening.session.number] = CallError(
                     Reason.UNAUTHENTICATED, "the device is signed out"
                 )
-        for function in self._routes().channel_functions:
-            await self._ask(function, batch, refusals)
+        for source in self._routes().channel_sources:
+            await self._ask(source.function, batch, refusals)
         await self._registry.flush()
 
     async def _ask(

@@ -4,22 +4,32 @@ A function names in its annotations, separated by commas:
 
     stonechat.methods   its methods
     stonechat.public    those of them that need no signing in
+    stonechat.reads     those of them that change nothing, and may be repeated
     stonechat.events    the types of domain events it wants
     stonechat.before    other functions' methods whose calls it sees first; with
                         stonechat.before.policy, `refuse` (or `pass`) them where it fails, and
                         stonechat.before.budget, the milliseconds it has
+    stonechat.channels.policy   of a function that has `session.channels`: `pass` sessions where it
+                        fails (they are opened without its channels, it is asked again, and
+                        `session.resync` follows), or `refuse` them; with
+                        stonechat.channels.budget, the milliseconds one that passes has
     stonechat.lanes     how many batches may be under way
+    stonechat.batch     how many calls a batch has at most
+    stonechat.share     how many of them may be one person's
+
+The nouns of the functions we ship are theirs: nobody else gets a method that begins with one. Of
+all other methods, the function that had one keeps it where two name it, else it is the first's by
+name.
 
 The gateway is asked every few seconds, and at once when somebody calls a method that is not in the
 map: the function may have been deployed a moment ago. The last good map stays while the gateway
-does not answer. A static file of the same shape (a JSON object of function → annotations) may take
-its place.
-
-Where two functions name the same method, the one that had it keeps it, else the first by name.
+does not answer, or answers nonsense; a function whose annotations are nonsense is left out alone.
+A static file of the same shape (a JSON object of function → annotations) may take its place.
 """
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,17 +44,56 @@ logger = structlog.get_logger(__name__)
 TOPIC = "stonechat"
 RESERVED = "session."  # methods of the connector itself; functions answer some of them to it alone
 CHANNELS = "session.channels"
-_BUDGET = 300  # ms for a hook that names none
-_LONGEST_BUDGET = 5000
+_ANSWER_BYTES = 8 * 1024 * 1024  # of the gateway's list of functions
 _APART = 0.5  # seconds between two refreshes, whoever wants them
 _WAITING = 1000  # callers that may wait for one
+_METHOD = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+")
+_METHOD_LENGTH = 100
+_FUNCTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+# The functions that we ship, now or later, by the nouns that their methods begin with.
+_OWNERS: dict[str, frozenset[str]] = {
+    noun: frozenset(owners.split())
+    for noun, owners in {
+        "message": "send sync",
+        "hook": "send",
+        "conversation": "sync",
+        "thread": "sync",
+        "draft": "sync",
+        "group": "group",
+        "invite": "group",
+        "auth": "auth",
+        "account": "auth",
+        "role": "admin",
+        "policy": "admin",
+        "admin": "admin",
+        "report": "admin",
+        "bot": "admin",
+        "audit": "audit",
+        "hold": "audit",
+        "retention": "audit",
+        "export": "audit",
+        "user": "user",
+        "friend": "friend",
+        "presence": "presence",
+        "search": "search",
+        "file": "file",
+        "call": "call",
+        "push": "push",
+    }.items()
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
+    """Where a method's calls go. `lanes`, `batch` and `share` bound the batches of its function:
+    how many at once, calls in one, and of these one person's."""
+
     function: str
     public: bool
     lanes: int | None = None
+    batch: int | None = None
+    share: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +107,23 @@ class Hook:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelSource:
+    """A function that gives sessions their channels. `refuses` is what becomes of a session where
+    it does not answer within `budget` seconds."""
+
+    function: str
+    refuses: bool
+    budget: float
+
+
+@dataclass(frozen=True, slots=True)
 class Routes:
-    """The methods clients may call, the functions that give a session its channels, the types of
-    events that functions want, and the hooks of methods, in order."""
+    """The methods clients may call, those of them that only read, the functions that give a session
+    its channels, the types of events that functions want, and the hooks of methods, in order."""
 
     methods: dict[str, Route] = field(default_factory=dict)
-    channel_functions: tuple[str, ...] = ()
+    reads: frozenset[str] = frozenset()
+    channel_sources: tuple[ChannelSource, ...] = ()
     events: dict[str, frozenset[str]] = field(default_factory=dict)
     hooks: dict[str, tuple[Hook, ...]] = field(default_factory=dict)
 
@@ -71,47 +131,98 @@ class Routes:
 def build(functions: Mapping[str, Mapping[str, str]], before: Routes) -> Routes:
     """The routes that functions' annotations make."""
     methods: dict[str, Route] = {}
-    channel_functions = []
+    reads: set[str] = set()
+    channel_sources = []
     events = {}
     hooks: dict[str, tuple[Hook, ...]] = {}
     for function, annotations in sorted(functions.items()):
         if TOPIC not in annotations.get("topic", "").split(","):
             continue
-        public = _names(annotations, "stonechat.public")
-        lanes = annotations.get("stonechat.lanes", "")
         if wanted := _names(annotations, "stonechat.events"):
             events[function] = frozenset(wanted)
         for name in _names(annotations, "stonechat.before"):
             hooks[name] = (*hooks.get(name, ()), _hook(function, annotations))
         for name in _names(annotations, "stonechat.methods"):
-            route = Route(function, name in public, int(lanes) if lanes.isdigit() else None)
             if name == CHANNELS:
-                channel_functions.append(function)
-            elif name.startswith(RESERVED):
-                logger.warning("route_reserved", method=name, function=function)
-            elif name not in methods:
+                channel_sources.append(_channel_source(function, annotations))
+            elif _may_have(function, name):
+                route = _route(function, name, annotations)
+                if name in methods:
+                    route = _owner(name, methods[name], route, before)
                 methods[name] = route
-            else:
-                owner = before.methods.get(name)
-                keeps = owner is not None and owner.function == function
-                logger.warning(
-                    "route_claimed_twice",
-                    method=name,
-                    functions=[methods[name].function, function],
-                )
-                if keeps:
-                    methods[name] = route
-    return Routes(methods, tuple(channel_functions), events, hooks)
+        own = (name for name, route in methods.items() if route.function == function)
+        reads |= {CHANNELS, *own}.intersection(_names(annotations, "stonechat.reads"))
+    return Routes(methods, frozenset(reads), tuple(channel_sources), events, hooks)
+
+
+def annotations_of(functions: Any) -> dict[str, dict[str, str]]:
+    """What a source of routes says, function by function. Raises `ValueError` where it says no such
+    thing; a function whose annotations are none is left out, and said so."""
+    if not isinstance(functions, dict):
+        raise ValueError(f"no functions but {type(functions).__name__}")
+    found: dict[str, dict[str, str]] = {}
+    for name, annotations in functions.items():
+        annotations = {} if annotations is None else annotations
+        if (
+            isinstance(annotations, dict)
+            and all(isinstance(value, str) for value in annotations.values())
+            and _FUNCTION.fullmatch(name)
+        ):
+            found[name] = annotations
+        else:
+            logger.warning("route_makes_no_sense", function=name[:100])
+    if functions and not found:
+        raise ValueError("no function makes sense")
+    return found
+
+
+def _may_have(function: str, method: str) -> bool:
+    if len(method) > _METHOD_LENGTH or not _METHOD.fullmatch(method):
+        logger.warning("route_makes_no_sense", method=method[:_METHOD_LENGTH], function=function)
+        return False
+    noun = method.split(".")[0]
+    if method.startswith(RESERVED) or function not in _OWNERS.get(noun, (function,)):
+        logger.warning("route_reserved", method=method, function=function)
+        return False
+    return True
+
+
+def _route(function: str, method: str, annotations: Mapping[str, str]) -> Route:
+    return Route(
+        function,
+        method in _names(annotations, "stonechat.public"),
+        _number(annotations, "stonechat.lanes", 64),
+        _number(annotations, "stonechat.batch", 1000),
+        _number(annotations, "stonechat.share", 1000),
+    )
+
+
+def _owner(method: str, first: Route, second: Route, before: Routes) -> Route:
+    """Whose a method is that two functions name."""
+    functions = [first.function, second.function]
+    logger.warning("route_claimed_twice", method=method, functions=functions)
+    owner = before.methods.get(method)
+    return second if owner is not None and owner.function == second.function else first
 
 
 def _hook(function: str, annotations: Mapping[str, str]) -> Hook:
-    budget = annotations.get("stonechat.before.budget", "")
-    milliseconds = int(budget) if budget.isdigit() else _BUDGET
-    return Hook(
-        function,
-        refuses=annotations.get("stonechat.before.policy") != "pass",
-        budget=min(milliseconds, _LONGEST_BUDGET) / 1000,
-    )
+    budget = _number(annotations, "stonechat.before.budget", 5000) or 300
+    refuses = annotations.get("stonechat.before.policy") != "pass"
+    return Hook(function, refuses, budget / 1000)
+
+
+def _channel_source(function: str, annotations: Mapping[str, str]) -> ChannelSource:
+    budget = _number(annotations, "stonechat.channels.budget", 5000) or 1000
+    refuses = annotations.get("stonechat.channels.policy") == "refuse"
+    return ChannelSource(function, refuses, budget / 1000)
+
+
+def _number(annotations: Mapping[str, str], key: str, most: int) -> int | None:
+    """A number from 1 to `most`, a larger one as `most`; None for anything else."""
+    text = annotations.get(key, "").strip()
+    if not re.fullmatch("[0-9]{1,9}", text):
+        return None
+    return min(int(text), most) or None
 
 
 def _names(annotations: Mapping[str, str], key: str) -> list[str]:
@@ -156,13 +267,16 @@ class RouteSource:
             try:
                 found = build(await self._fetch(), self.routes)
                 if found != self.routes:
-                    logger.info("routes_changed", methods=sorted(found.methods))
+                    logger.info("routes_changed", methods=len(found.methods))
                 self.routes = found
                 self.loaded.set()
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError, TypeError) as error:
+            except Exception as error:  # whatever was answered, the last good map is kept
                 logger.warning("routes_kept", error=str(error) or type(error).__name__)
             for then in waiting:
-                then()
+                try:
+                    then()
+                except Exception:  # one caller's trouble
+                    logger.exception("call_broke")
             await self._pause()
 
     async def _pause(self) -> None:
@@ -176,11 +290,28 @@ class RouteSource:
 
     async def _fetch(self) -> dict[str, dict[str, str]]:
         if self._static is not None:
-            found: dict[str, dict[str, str]] = orjson.loads(self._static.read_bytes())
-            return found
+            return annotations_of(orjson.loads(self._static.read_bytes()))
         async with self._http.get(
-            self._url, auth=self._credentials, timeout=aiohttp.ClientTimeout(total=5)
+            self._url,
+            auth=self._credentials,
+            timeout=aiohttp.ClientTimeout(total=5),
+            headers={"Accept-Encoding": "identity"},
         ) as response:
             response.raise_for_status()
-            functions: list[dict[str, Any]] = orjson.loads(await response.read())
-        return {each["name"]: each.get("annotations") or {} for each in functions}
+            listed = orjson.loads(await _text(response))
+        if not isinstance(listed, list):
+            raise ValueError("the gateway lists no functions")
+        functions = [each for each in listed if isinstance(each, dict)]
+        return annotations_of(
+            {str(each.get("name")): each.get("annotations") for each in functions}
+        )
+
+
+async def _text(response: aiohttp.ClientResponse) -> bytes:
+    found = bytearray()
+    async for part in response.content.iter_any():
+        found += part
+        if len(found) > _ANSWER_BYTES:
+            response.close()
+            raise ValueError("the gateway's list has no end")
+    return bytes(found)

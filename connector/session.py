@@ -53,6 +53,7 @@ class Session:
     """State of one socket, from the upgrade on."""
 
     __slots__ = (
+        "agent",
         "channels",
         "closing",
         "device",
@@ -60,6 +61,8 @@ class Session:
         "held",
         "in_flight",
         "invalid",
+        "ip",
+        "is_socket",
         "left",
         "limits",
         "number",
@@ -75,9 +78,22 @@ class Session:
         "uid",
     )
 
-    def __init__(self, number: int, sid: str, limits: Limits, outlet: Outlet, now: float) -> None:
+    def __init__(
+        self,
+        number: int,
+        sid: str,
+        limits: Limits,
+        outlet: Outlet,
+        now: float,
+        *,
+        ip: str = "",
+        agent: str = "",
+    ) -> None:
         self.number = number
         self.sid = sid
+        self.ip = ip
+        self.agent = agent
+        self.is_socket = True
         self.limits = limits
         self.outlet = outlet
         self.since = now

@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from connector import metrics
+from connector import answers, metrics
+from connector.answers import Answer
 from connector.backlog import Backlog, Waiting
 from connector.backoff import Backoff
-from connector.forwarder import Forwarder, TryAgainError
-from connector.lanes import Answer
+from connector.forwarder import Forwarder, TryAgainError, encoded
 from connector.streams import Entry
 from shared import events, keys
 from shared.errors import Code
@@ -97,8 +96,8 @@ class Subscriber:
 
     async def _deliver(self, batch: list[Waiting]) -> None:
         try:
-            answers = await self._forwarder.post(
-                self.function, [_envelope(waiting.event) for waiting in batch]
+            found = await self._forwarder.post(
+                self.function, encoded(_envelope(waiting.event) for waiting in batch)
             )
         except TryAgainError as failure:
             logger.warning(
@@ -116,11 +115,11 @@ class Subscriber:
             self._failed(batch, str(failure))
         else:
             self._backoff.reset()
-            for waiting, answer in zip(batch, answers, strict=True):
+            for waiting, answer in zip(batch, found, strict=True):
                 self._judge(waiting, answer)
 
     def _judge(self, waiting: Waiting, answer: Answer) -> None:
-        error = orjson.loads(answer).get("error")
+        error = answers.error(answer)
         if error is None:
             self.backlog.done(waiting)
             self._count("handled")

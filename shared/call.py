@@ -18,13 +18,16 @@ P = TypeVar("P")
 
 
 class Caller(NamedTuple):
-    """Who calls, as the door found out. `uid` is None for someone not signed in; `session` is
-    None for a call over HTTP."""
+    """Who calls, as the connector found out. `uid` is None for someone not signed in; `session` is
+    None for a call over HTTP. `ip` is the client's address, `agent` what its program calls itself,
+    at most 200 characters."""
 
     uid: str | None = None
     device: str | None = None
     session: str | None = None
     roles: tuple[str, ...] = ()
+    ip: str | None = None
+    agent: str | None = None
 
 
 @dataclass(slots=True)

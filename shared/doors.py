@@ -1,14 +1,16 @@
-"""The two doors of a function, as data: requests in, answers out, no method run here.
+"""The door of a function, as data: batches in, answers out, no method run here.
 
-- The connector posts a CloudEvents 1.0 batch (`application/cloudevents-batch+json`) with a service
-  token. An event's `type` is the method, its `data` the params; the extension attributes `uid`,
-  `did`, `sid` and `roles` (comma-separated) say who calls. The answer is a line of JSON for each
-  event, in the batch's order: `{"result": …}` or `{"error": …}`, HTTP status 200. So the connector
-  passes a line on without parsing it.
-- Domain events come in through that same door, marked by the extension attribute `kind` "event",
-  with the standard attribute `time`. No client's call can carry the mark.
-- Anyone else posts one JSON-RPC 2.0 request, with a user's access token unless the method is
-  public.
+A connector posts a CloudEvents 1.0 batch (`application/cloudevents-batch+json`), signed (see
+`signatures`). An event's `type` is the method, its `data` the params; the extension attributes
+`uid`, `did`, `sid`, `roles` (comma-separated), `ip` and `agent` say who calls. The answer is a line
+of JSON for each event, in the batch's order: `{"result": …}` or `{"error": …}`, HTTP status 200.
+
+Domain events come through the same door, marked by the extension attribute `kind` "event", with the
+standard attribute `time`; calls shown to before-hooks are marked "before". No client's call can
+carry a mark.
+
+Whatever one event is or is answered with, the others' answers are the same: what cannot be read or
+written is refused alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,23 +18,26 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
+import structlog
 
-from shared import keys, rpc, tokens
+from shared import bounded_json, signatures
 from shared.call import Caller
 from shared.errors import HTTP_STATUS, CallError, Reason
 from shared.events import Happened
-from shared.stores import redis_client
 
 RESERVED = "session."  # methods that functions answer to connectors alone
 BATCH = "application/cloudevents-batch+json"
 _JSON = {"Content-Type": "application/json"}
 _LINES = {"Content-Type": "application/x-ndjson"}
+_LEVELS = bounded_json.LEVELS + 2  # params, within an event, within the batch
+
+logger = structlog.get_logger(__name__)
 
 Response = tuple[bytes, int, dict[str, str]]
 
 
 class Event(NamedTuple):
-    """A method to call: the common form of both doors."""
+    """A method to call."""
 
     id: Any
     method: str
@@ -53,31 +58,47 @@ def is_batch(headers: Mapping[str, str]) -> bool:
     return headers.get("Content-Type", "").split(";")[0].strip() == BATCH
 
 
-def parse_batch(headers: Mapping[str, str], body: bytes) -> list[Received]:
-    """The calls and domain events of a batch. Raises `unauthenticated` without a service token and
-    `invalid_request` where the body is not a batch."""
-    if not tokens.is_service_token(tokens.bearer(headers.get("Authorization"))):
-        raise CallError(Reason.UNAUTHENTICATED, "not a service token")
+def parse_batch(
+    function: str, headers: Mapping[str, str], body: bytes
+) -> list[Received | CallError]:
+    """The calls and domain events of a batch, a refusal in place of one that cannot be read. Raises
+    `unauthenticated` where no connector signed it for this function, `unavailable` where it is too
+    old, `invalid_request` where it is not a batch."""
+    signatures.checker().check(function, headers.get(signatures.HEADER), body)
     try:
-        return [_received(each) for each in orjson.loads(body)]
+        batch = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        batch = None
+    if not isinstance(batch, list):
+        raise CallError(Reason.INVALID_REQUEST, "not a CloudEvents batch")
+    # Each event has two brackets at least; what is left bounds the depth of any of them.
+    deep = bounded_json.brackets(body) - 2 * len(batch) >= _LEVELS
+    return [_received(each, look_closer=deep) for each in batch]
+
+
+def _received(fields: Any, *, look_closer: bool) -> Received | CallError:
+    if look_closer and bounded_json.is_deeper(fields, _LEVELS):
+        return CallError(Reason.INVALID_REQUEST, "nested too deep")
+    try:
+        match fields.get("kind"):
+            case "event":
+                return _happened(fields)
+            case "before":
+                return _event(fields, Proposal)
+            case _:
+                return _event(fields, Event)
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise CallError(Reason.INVALID_REQUEST, "not a CloudEvents batch") from None
-
-
-def _received(fields: dict[str, Any]) -> Received:
-    match fields.get("kind"):
-        case "event":
-            return _happened(fields)
-        case "before":
-            return _event(fields, Proposal)
-        case _:
-            return _event(fields, Event)
+        return CallError(Reason.INVALID_REQUEST, "not a CloudEvent")
 
 
 def _event(fields: dict[str, Any], made: type[Event]) -> Event:
+    method, params = fields["type"], fields.get("data") or {}
+    if not (isinstance(method, str) and isinstance(params, dict)):
+        raise TypeError
     roles = tuple(fields["roles"].split(",")) if fields.get("roles") else ()
-    caller = Caller(fields.get("uid"), fields.get("did"), fields.get("sid"), roles)
-    return made(fields["id"], fields["type"], fields.get("data") or {}, caller)
+    uid, did, sid = fields.get("uid"), fields.get("did"), fields.get("sid")
+    caller = Caller(uid, did, sid, roles, fields.get("ip"), fields.get("agent"))
+    return made(fields["id"], method, params, caller)
 
 
 def _happened(fields: dict[str, Any]) -> Happened:
@@ -85,41 +106,43 @@ def _happened(fields: dict[str, Any]) -> Happened:
     return Happened(fields["type"], fields["data"], fields["id"], ts)
 
 
-def parse_single(headers: Mapping[str, str], body: bytes, *, public: frozenset[str]) -> Event:
-    """The one request of an HTTP call. Raises `BadRequestError`, or a `CallError` where the token
-    is missing or dead and the method is not among the `public` ones."""
-    request = rpc.parse_request(body)
-    if request.method.startswith(RESERVED):
-        raise rpc.BadRequestError(request.id, CallError(Reason.UNKNOWN_METHOD))
-    try:
-        caller = Caller() if request.method in public else authenticate(headers)
-    except CallError as refusal:
-        raise rpc.BadRequestError(request.id, refusal) from None
-    return Event(request.id, request.method, request.params, caller)
-
-
-def authenticate(headers: Mapping[str, str]) -> Caller:
-    """Who sends this access token. Raises `unauthenticated` or `token_expired`."""
-    access = tokens.verifier().access(tokens.bearer(headers.get("Authorization")))
-    if redis_client().exists(keys.revoked(access.device)):
-        raise CallError(Reason.UNAUTHENTICATED, "the device is signed out")
-    return Caller(access.uid, access.device, None, access.roles)
-
-
 def batch_answer(answers: Sequence[Any]) -> Response:
     """The answer to a batch; `answers` holds results and `CallError`s."""
-    lines = [
-        orjson.dumps({"error": each.as_dict()} if isinstance(each, CallError) else {"result": each})
-        for each in answers
-    ]
-    return b"\n".join(lines), 200, _LINES
+    return b"\n".join(map(_line, answers)), 200, _LINES
 
 
-def single_answer(id_: Any, answer: Any) -> Response:
-    """The answer to one request, its HTTP status after its error."""
-    if isinstance(answer, CallError):
-        headers = dict(_JSON)
-        if "retry_after" in answer.data:
-            headers["Retry-After"] = str(max(1, round(answer.data["retry_after"])))
-        return rpc.error(id_, answer.as_dict()), HTTP_STATUS[answer.code], headers
-    return rpc.result(id_, answer), 200, _JSON
+def _line(answer: Any) -> bytes:
+    found = {"error": answer.as_dict()} if isinstance(answer, CallError) else {"result": answer}
+    try:
+        return orjson.dumps(found)
+    except TypeError as failure:  # no JSON, or nested too deep
+        logger.error("answer_unwritable", error=str(failure))
+        return orjson.dumps({"error": CallError(Reason.INTERNAL).as_dict()})
+
+
+def refusal(error: CallError) -> Response:
+    """The answer to a request that is no batch: the error, its HTTP status after it."""
+    headers = dict(_JSON)
+    if "retry_after" in error.data:
+        headers["Retry-After"] = str(max(1, round(error.data["retry_after"])))
+    return orjson.dumps({"error": error.as_dict()}), HTTP_STATUS[error.code], headers
+
+
+class RawRequest(NamedTuple):
+    """A request that comes to a function as it is, from anywhere: whoever it is for checks who
+    sent it. `path` is what follows the route's own."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]  # names in Title-Case
+    body: bytes
+
+    def json(self) -> Any:
+        """The body's value. Raises `parse_error` and `invalid_request` (nested too deep)."""
+        try:
+            return bounded_json.loads(self.body)
+        except bounded_json.TooDeepError as error:
+            raise CallError(Reason.INVALID_REQUEST, str(error)) from None
+        except orjson.JSONDecodeError:
+            raise CallError(Reason.PARSE_ERROR) from None

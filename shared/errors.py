@@ -35,7 +35,7 @@ HTTP_STATUS = {
     Code.CONFLICT: 409,
     Code.TOO_FAST: 429,
     Code.TRY_AGAIN: 503,
-    Code.TOO_LARGE: 400,
+    Code.TOO_LARGE: 413,
 }
 
 

@@ -24,41 +24,44 @@ handler of events.
 function gets them, and returns for each None, to let it pass, or the `CallError` that its caller is
 told.
 
+`@fn.raw` registers a handler of requests that come as they are, from anywhere, such as a webhook's.
+Everything else a function executes was signed by a connector (see `signatures`).
+
 Calls of one session keep their order; calls of different sessions in a batch may run side by side.
+The answers to a batch are the answers to its calls one by one, whatever else is in it (`guarding`).
 """
 
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol, TypeVar, get_args, get_type_hints
 
-import redis
-import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pymongo.errors import PyMongoError
 
-from shared import doors, rpc, stores, telemetry, tokens
+from shared import doors, guarding, stores, telemetry, tokens
 from shared.call import Call
 from shared.collections import COMMANDS
 from shared.commands import Commands
-from shared.doors import Event, Proposal, Received, Response
+from shared.doors import Event, Proposal, RawRequest, Received, Response
 from shared.errors import CallError, Reason, invalid_params
 from shared.events import Happened
 from shared.params import invalid_model
 from shared.settings import settings
-
-logger = structlog.get_logger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
 Handler = Callable[[Sequence[Happened]], Sequence[CallError | None]]
 H = TypeVar("H", bound=Handler)
 Hook = Callable[[Sequence[Proposal]], Sequence[CallError | None]]
 K = TypeVar("K", bound=Hook)
+Raw = Callable[[RawRequest], Response]
+W = TypeVar("W", bound=Raw)
+
+_RAW_BODY = 64 * 1024
 
 
 class HttpEvent(Protocol):
@@ -68,6 +71,7 @@ class HttpEvent(Protocol):
     headers: Any
     method: str
     path: str
+    query: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,29 +82,41 @@ class Method:
     many: TypeAdapter[list[Any]]
     result: Any  # the shape, for the published reference
     public: bool
+    reads: bool
     batched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RawRoute:
+    run: Raw
+    body_limit: int
 
 
 class Function:
     """A deployable set of methods."""
 
-    def __init__(self, name: str, *, threads: int = 16) -> None:
-        """`threads` bounds how many calls of one batch run side by side."""
+    def __init__(self, name: str) -> None:
+        """`name` is the one that it is deployed under: batches are signed for it."""
         self.name = name
         self.methods: dict[str, Method] = {}
         self.events: dict[str, Handler] = {}
         self.hooks: dict[str, Hook] = {}
-        self._threads = threads
+        self.raws: dict[str, RawRoute] = {}
         telemetry.configure(name, settings().log_level)
 
-    def method(self, name: str, *, result: Any = None, public: bool = False) -> Callable[[F], F]:
+    def method(
+        self, name: str, *, result: Any = None, public: bool = False, reads: bool = False
+    ) -> Callable[[F], F]:
         """Registers a method that takes one call. `result` is the shape of what it returns, for
-        the published reference; a `public` one may be called unsigned."""
-        return self._register(name, result, public=public, batched=False)
+        the published reference; a `public` one may be called without signing in; one that only
+        `reads` may be repeated where its answer was lost."""
+        return self._register(name, result, public=public, reads=reads, batched=False)
 
-    def batch(self, name: str, *, result: Any = None, public: bool = False) -> Callable[[F], F]:
+    def batch(
+        self, name: str, *, result: Any = None, public: bool = False, reads: bool = False
+    ) -> Callable[[F], F]:
         """Registers a method that takes a list of calls."""
-        return self._register(name, result, public=public, batched=True)
+        return self._register(name, result, public=public, reads=reads, batched=True)
 
     def event(self, type_: str) -> Callable[[H], H]:
         """Registers a handler of this type of event; it may have several."""
@@ -120,20 +136,29 @@ class Function:
 
         return register
 
+    def raw(self, path: str, *, body_limit: int = _RAW_BODY) -> Callable[[W], W]:
+        """Registers a handler of the requests to this path (such as `/hook`) and below it, with a
+        body of at most `body_limit` bytes. It checks by itself who sent them; a `CallError` that
+        it raises is answered with its HTTP status. `stonechat.raw` is the path's annotation."""
+
+        def register(run: W) -> W:
+            self.raws[path.rstrip("/")] = RawRoute(run, body_limit)
+            return run
+
+        return register
+
     def handle(self, event: HttpEvent, context: object) -> Response:
-        """Answers one HTTP request: a batch, a single call, or `GET …/metrics`."""
+        """Answers one HTTP request: a connector's batch, a raw route's, or `GET …/metrics`."""
         headers = {str(name).title(): value for name, value in event.headers.items()}
         try:
-            if event.method == "GET" and event.path.endswith("/metrics"):
-                return self._metrics(headers)
             if doors.is_batch(headers):
-                return doors.batch_answer(self._batch(doors.parse_batch(headers, event.body)))
-            single = doors.parse_single(headers, event.body, public=self._public)
-            return doors.single_answer(single.id, self.answer([single])[0])
-        except rpc.BadRequestError as refusal:
-            return doors.single_answer(refusal.id, refusal.fault)
+                received = doors.parse_batch(self.name, headers, event.body)
+                return doors.batch_answer(self._batch(received))
+            if event.method == "GET" and event.path.strip("/") == "metrics":
+                return self._metrics(headers)
+            return self._raw(event, headers)
         except Exception as failure:
-            return doors.single_answer(None, _refusal(failure, "door"))
+            return doors.refusal(guarding.refusal(failure, "door"))
 
     def answer(self, events: Sequence[Event]) -> list[Any]:
         """A result or a `CallError` for each event, in order."""
@@ -145,10 +170,7 @@ class Function:
             if not calls:
                 continue
             started = time.perf_counter()
-            if method.batched:
-                found = _run_batch(method, [call for _, call in calls])
-            else:
-                found = self._run_each(method, [call for _, call in calls])
+            found = self._run(method, [call for _, call in calls])
             telemetry.CALL_SECONDS.labels(name).observe(time.perf_counter() - started)
             for (index, _), answer in zip(calls, found, strict=True):
                 answers[index] = answer
@@ -172,7 +194,7 @@ class Function:
                 batches.setdefault(self.events[event.type], []).append(index)
         for run, indexes in batches.items():
             batch = [happened[index] for index in indexes]
-            found = _run_handler(run, batch, batch[0].type)
+            found = guarding.together(batch, run, batch[0].type)
             for index, outcome in zip(indexes, found, strict=True):
                 outcomes[index] = outcome
         for event, outcome in zip(happened, outcomes, strict=True):
@@ -188,7 +210,8 @@ class Function:
             if proposal.method in self.hooks:
                 batches.setdefault(proposal.method, []).append(index)
         for method, indexes in batches.items():
-            found = _run_handler(self.hooks[method], [proposals[each] for each in indexes], method)
+            shown = [proposals[each] for each in indexes]
+            found = guarding.together(shown, self.hooks[method], method)
             for index, verdict in zip(indexes, found, strict=True):
                 verdicts[index] = verdict
         return verdicts
@@ -197,37 +220,41 @@ class Function:
         """Whether the stores answer; the template's readiness asks it."""
         return stores.ready()
 
-    def _batch(self, received: Sequence[Received]) -> list[Any]:
+    def _batch(self, received: Sequence[Received | CallError]) -> list[Any]:
         """The answers to whatever came, in its order."""
         kinds: dict[type, tuple[list[Any], Callable[[list[Any]], list[Any]]]] = {
             Event: ([], self.answer),
             Happened: ([], self.tell),
             Proposal: ([], self.judge),
+            CallError: ([], lambda refusals: refusals),
         }
         for each in received:
             kinds[type(each)][0].append(each)
         answers = {kind: iter(run(items) if items else []) for kind, (items, run) in kinds.items()}
         return [next(answers[type(each)]) for each in received]
 
-    @cached_property
-    def _public(self) -> frozenset[str]:
-        return frozenset(method.name for method in self.methods.values() if method.public)
-
-    @cached_property
-    def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self._threads, thread_name_prefix=self.name)
+    def _raw(self, event: HttpEvent, headers: dict[str, str]) -> Response:
+        for path, route in self.raws.items():
+            if event.path.rstrip("/") == path or event.path.startswith(path + "/"):
+                if len(event.body) > route.body_limit:
+                    raise CallError(Reason.TOO_LARGE, f"at most {route.body_limit} bytes")
+                rest = event.path.removeprefix(path)
+                query = {str(name): str(value) for name, value in dict(event.query).items()}
+                return route.run(RawRequest(event.method, rest, query, headers, event.body))
+        raise CallError(Reason.UNAUTHENTICATED, "functions are called through a connector")
 
     @cached_property
     def _commands(self) -> Commands:
         config = settings()
         return Commands(stores.database()[COMMANDS], config.command_ttl, config.command_lease)
 
-    def _register(self, name: str, result: Any, *, public: bool, batched: bool) -> Callable[[F], F]:
+    def _register(
+        self, name: str, result: Any, *, public: bool, reads: bool, batched: bool
+    ) -> Callable[[F], F]:
         def register(run: F) -> F:
             model: Any = _params_model(run)
-            self.methods[name] = Method(
-                name, run, TypeAdapter(model), TypeAdapter(list[model]), result, public, batched
-            )
+            one, many = TypeAdapter(model), TypeAdapter(list[model])
+            self.methods[name] = Method(name, run, one, many, result, public, reads, batched)
             return run
 
         return register
@@ -256,52 +283,39 @@ class Function:
                 allowed.append(index)
             else:
                 answers[index] = CallError(Reason.UNAUTHENTICATED)
+        asked = [events[index].params for index in allowed]
         try:
-            found = method.many.validate_python(
-                [events[index].params for index in allowed], strict=True
-            )
-            valid = list(zip(allowed, found, strict=True))
-        except ValidationError:
-            valid = []
-            for index in allowed:
-                try:
-                    params = method.params.validate_python(events[index].params, strict=True)
-                    valid.append((index, params))
-                except ValidationError as invalid:
-                    answers[index] = invalid_model(invalid)
+            found: Sequence[Any] = method.many.validate_python(asked, strict=True)
+        except Exception:  # somebody's do not fit: whose, is found one by one
+            found = guarding.each(asked, partial(_fitted, method), method.name)
         calls = []
-        for index, params in valid:
+        for index, params in zip(allowed, found, strict=True):
             event = events[index]
             try:
-                calls.append((index, Call(method.name, params, event.caller, _cid(event.params))))
+                if isinstance(params, CallError):
+                    raise params
+                cid = None if method.public else _cid(event.params)
+                calls.append((index, Call(method.name, params, event.caller, cid)))
             except CallError as refusal:
                 answers[index] = refusal
         return calls
 
-    def _run_each(self, method: Method, calls: Sequence[Call[Any]]) -> list[Any]:
-        """Runs the sessions side by side and each session's calls in order."""
-        queues: dict[object, list[int]] = {}
-        for index, call in enumerate(calls):
-            queues.setdefault(call.caller.session or index, []).append(index)
-        answers: list[Any] = [None] * len(calls)
-
-        def run(indexes: list[int]) -> None:
-            for index in indexes:
-                answers[index] = self._run_one(method, calls[index])
-
-        if len(queues) == 1:
-            run(*queues.values())
-        else:
-            list(self._pool.map(run, queues.values()))
-        return answers
+    def _run(self, method: Method, calls: Sequence[Call[Any]]) -> list[Any]:
+        """Sessions side by side and each session's calls in order, where a method takes one."""
+        if method.batched:
+            return guarding.together(calls, method.run, method.name)
+        lanes = [call.caller.session or index for index, call in enumerate(calls)]
+        return guarding.side_by_side(
+            range(len(calls)),
+            lambda index: lanes[index],
+            lambda index: self._run_one(method, calls[index]),
+            method.name,
+        )
 
     def _run_one(self, method: Method, call: Call[Any]) -> Any:
-        try:
-            if call.cid is None or call.caller.uid is None:
-                return method.run(call)
-            return self._run_once(method, call, call.caller.uid, call.cid)
-        except Exception as failure:
-            return _refusal(failure, method.name)
+        if call.cid is None or call.caller.uid is None:
+            return method.run(call)
+        return self._run_once(method, call, call.caller.uid, call.cid)
 
     def _run_once(self, method: Method, call: Call[Any], uid: str, cid: str) -> Any:
         mine, result = self._commands.claim(uid, method.name, cid)
@@ -317,40 +331,16 @@ class Function:
         return result
 
     def _metrics(self, headers: dict[str, str]) -> Response:
-        if not tokens.is_service_token(tokens.bearer(headers.get("Authorization"))):
-            raise CallError(Reason.UNAUTHENTICATED, "not a service token")
+        if not tokens.is_metrics_token(tokens.bearer(headers.get("Authorization"))):
+            raise CallError(Reason.UNAUTHENTICATED, "not the metrics token")
         return generate_latest(), 200, {"Content-Type": CONTENT_TYPE_LATEST}
 
 
-def _run_batch(method: Method, calls: Sequence[Call[Any]]) -> list[Any]:
+def _fitted(method: Method, params: dict[str, Any]) -> Any:
     try:
-        answers: list[Any] = method.run(calls)
-        return answers
-    except Exception as failure:
-        return [_refusal(failure, method.name)] * len(calls)
-
-
-def _run_handler(
-    run: Callable[[Any], Sequence[CallError | None]], batch: Sequence[Any], where: str
-) -> Sequence[CallError | None]:
-    try:
-        outcomes = run(batch)
-        if len(outcomes) != len(batch):
-            raise ValueError(f"{len(outcomes)} outcomes of {len(batch)}")
-        return outcomes
-    except Exception as failure:
-        return [_refusal(failure, where)] * len(batch)
-
-
-def _refusal(failure: Exception, where: str) -> CallError:
-    """What the caller is told of an exception."""
-    if isinstance(failure, CallError):
-        return failure
-    if isinstance(failure, redis.RedisError | PyMongoError):
-        logger.warning("store_failed", where=where, error=str(failure))
-        return CallError(Reason.UNAVAILABLE, retry_after=1)
-    logger.error("call_broke", where=where, exc_info=failure)
-    return CallError(Reason.INTERNAL)
+        return method.params.validate_python(params, strict=True)
+    except ValidationError as invalid:
+        raise invalid_model(invalid) from None
 
 
 def _cid(params: dict[str, Any]) -> str | None:

@@ -1,9 +1,12 @@
 """JSON-RPC 2.0 as bytes: what is sent to clients is encoded here, once."""
 
+import json
+import math
 from typing import Any, NamedTuple
 
 import orjson
 
+from shared import bounded_json
 from shared.errors import CallError, Reason, invalid_params
 
 
@@ -47,17 +50,19 @@ def notification_of(method: str, params: bytes) -> bytes:
 
 def parse_request(text: bytes) -> Request:
     """One request. Raises `BadRequestError`: `parse_error` where the text is not JSON,
-    `invalid_request` where it is not one JSON-RPC 2.0 request with an id, `invalid_params` where
-    the params are given by position."""
+    `invalid_request` where it is not one JSON-RPC 2.0 request with an id or is nested too deep,
+    `invalid_params` where the params are given by position."""
     try:
-        request = orjson.loads(text)
+        request = bounded_json.loads(text)
+    except bounded_json.TooDeepError as error:
+        fault = CallError(Reason.INVALID_REQUEST, str(error))
+        raise BadRequestError(_id(orjson.loads(text)), fault) from None
     except orjson.JSONDecodeError:
-        raise BadRequestError(None, CallError(Reason.PARSE_ERROR)) from None
-    if not isinstance(request, dict):
+        raise BadRequestError(_id(_nearly(text)), CallError(Reason.PARSE_ERROR)) from None
+    id_ = _id(request)
+    if id_ is None:
         raise BadRequestError(None, CallError(Reason.INVALID_REQUEST))
-    id_, method, params = request.get("id"), request.get("method"), request.get("params", {})
-    if not isinstance(id_, str | int | float) or isinstance(id_, bool):
-        raise BadRequestError(None, CallError(Reason.INVALID_REQUEST))
+    method, params = request.get("method"), request.get("params", {})
     if isinstance(params, list):
         raise BadRequestError(id_, invalid_params([], "params go by name", "dict_type"))
     if (
@@ -67,3 +72,22 @@ def parse_request(text: bytes) -> Request:
     ):
         raise BadRequestError(id_, CallError(Reason.INVALID_REQUEST))
     return Request(id_, method, params)
+
+
+def _id(request: Any) -> str | int | float | None:
+    """The id under which a request is answered, None where it has none."""
+    id_ = request.get("id") if isinstance(request, dict) else None
+    if not isinstance(id_, str | int | float) or isinstance(id_, bool):
+        return None
+    return None if isinstance(id_, float) and not math.isfinite(id_) else id_
+
+
+def _nearly(text: bytes) -> Any:
+    """What a laxer reader makes of a text that is not JSON, such as half an emoji: enough to find
+    the id in it."""
+    try:
+        found = json.loads(text)
+        orjson.dumps(_id(found))
+    except (ValueError, RecursionError, TypeError):
+        return None
+    return found

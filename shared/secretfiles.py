@@ -2,8 +2,11 @@
 
 - `stonechat-signing-key`: Ed25519 private key, PEM. Only `auth` reads it.
 - `stonechat-signing-public`: one or more Ed25519 public keys, PEM. Whoever verifies tokens.
-- `stonechat-service-token`: tokens, one a line; the first is sent, all are accepted. The connector
-  and the functions.
+- `stonechat-connector-key`: Ed25519 private key, PEM, that signs what functions execute (see
+  `signatures`). Only connectors read it.
+- `stonechat-connector-public`: one or more Ed25519 public keys, PEM, to check that with. Functions.
+- `stonechat-metrics-token`: tokens, one a line, any of which opens a function's metrics. Functions
+  and who collects their metrics.
 - `stonechat-content-keys`: `VERSION:HEX` a line, 32 bytes each; the highest version encrypts, all
   decrypt. Functions with the log.
 - `basic-auth-user`, `basic-auth-password`: the gateway's. The connector.
@@ -23,7 +26,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 SIGNING_KEY = "stonechat-signing-key"
 SIGNING_PUBLIC = "stonechat-signing-public"
-SERVICE_TOKEN = "stonechat-service-token"  # noqa: S105 (a file's name)
+CONNECTOR_KEY = "stonechat-connector-key"
+CONNECTOR_PUBLIC = "stonechat-connector-public"
+METRICS_TOKEN = "stonechat-metrics-token"  # noqa: S105 (a file's name)
 CONTENT_KEYS = "stonechat-content-keys"
 GATEWAY_USER = "basic-auth-user"
 GATEWAY_PASSWORD = "basic-auth-password"  # noqa: S105 (a file's name)
@@ -54,12 +59,15 @@ def create_missing(directory: Path) -> list[str]:
             write(directory, name, text)
             created.append(name)
 
-    signing = directory / SIGNING_KEY
-    if not signing.exists():
-        private, public = signing_pair()
-        write(directory, SIGNING_PUBLIC, public)
-        put(SIGNING_KEY, private)
-    put(SERVICE_TOKEN, secrets.token_urlsafe(32))
+    for key, its_public in (
+        (SIGNING_KEY, SIGNING_PUBLIC),
+        (CONNECTOR_KEY, CONNECTOR_PUBLIC),
+    ):
+        if not (directory / key).exists():
+            private, public = signing_pair()
+            write(directory, its_public, public)
+            put(key, private)
+    put(METRICS_TOKEN, secrets.token_urlsafe(32))
     put(CONTENT_KEYS, f"1:{secrets.token_hex(32)}")
     put(GATEWAY_USER, "admin")
     put(GATEWAY_PASSWORD, secrets.token_urlsafe(24))

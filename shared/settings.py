@@ -121,6 +121,9 @@ class Settings(BaseSettings):
     lane_batch_bytes: int = Field(1024 * 1024, gt=0, description="of frames in one batch")
     lane_queue: int = Field(4096, ge=1, description="calls waiting in one lane")
     call_timeout: float = Field(15.0, gt=0, description="seconds for one HTTP call")
+    answer_limit: int = Field(
+        64 * 1024 * 1024, gt=0, description="bytes of what a function answers to one batch"
+    )
     call_retry_for: float = Field(8.0, ge=0, description="seconds of retries that are safe")
     routes_interval: float = Field(2.0, gt=0, description="seconds between route refreshes")
     routes_file: Path | None = Field(None, description="static routes instead of the gateway")

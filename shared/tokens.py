@@ -3,7 +3,7 @@
 Access tokens are JWTs (RFC 7519) signed with EdDSA (RFC 8037) that anyone with the public key
 checks without a call; header `typ` tells them from refresh tokens (as RFC 9068 does). A refresh
 token carries the generation of its device: each use raises it, so a token used twice shows.
-A service token is a shared secret by which the connector and functions know each other.
+The metrics token is a shared secret of functions and of who collects their metrics.
 """
 
 import hmac
@@ -15,16 +15,16 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from shared import secretfiles
 from shared.errors import CallError, Reason
 from shared.ids import new_id
 from shared.settings import settings
+from shared.signatures import public_keys
 
 ACCESS = "at+jwt"
 REFRESH = "rt+jwt"
-_PEM_END = "-----END PUBLIC KEY-----"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +75,7 @@ class Verifier:
     """Checks tokens against one or more public keys, so that keys can be rotated."""
 
     def __init__(self, public_pems: str) -> None:
-        self._keys: list[Ed25519PublicKey] = []
-        for part in public_pems.split(_PEM_END)[:-1]:
-            key = serialization.load_pem_public_key((part.strip() + "\n" + _PEM_END).encode())
-            if not isinstance(key, Ed25519PublicKey):
-                raise ValueError("signing keys must be Ed25519")
-            self._keys.append(key)
-        if not self._keys:
-            raise ValueError("no public key to verify tokens with")
+        self._keys = public_keys(public_pems)
 
     def access(self, token: str) -> Access:
         """Raises `unauthenticated`, or `token_expired` where that alone is wrong."""
@@ -128,20 +121,15 @@ def issuer() -> Issuer:
 
 
 @cache
-def _service_tokens() -> list[bytes]:
-    text = secretfiles.read(settings().secrets_dir, secretfiles.SERVICE_TOKEN)
+def _metrics_tokens() -> list[bytes]:
+    text = secretfiles.read(settings().secrets_dir, secretfiles.METRICS_TOKEN)
     return [line.encode() for line in text.split()]
 
 
-def service_token() -> str:
-    """The token to send."""
-    return _service_tokens()[0].decode()
-
-
-def is_service_token(token: str) -> bool:
+def is_metrics_token(token: str) -> bool:
     """Compared in constant time."""
     given = token.encode()
-    return sum(hmac.compare_digest(given, known) for known in _service_tokens()) > 0
+    return sum(hmac.compare_digest(given, known) for known in _metrics_tokens()) > 0
 
 
 def bearer(header: str | None) -> str:

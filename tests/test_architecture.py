@@ -100,6 +100,8 @@ def test_annotations_say_what_the_handler_has(folder: str, name: str, layout: ob
     assert listed("stonechat.methods") == sorted(methods)
     assert listed("stonechat.before") == sorted(function.hooks)
     assert listed("stonechat.events") == sorted(function.events)
+    assert listed("stonechat.raw") == sorted(function.raws)
+    assert listed("stonechat.reads") == sorted(each for each in methods if methods[each].reads)
     assert listed("stonechat.public") == sorted(each for each in methods if methods[each].public)
 
 
@@ -113,7 +115,7 @@ def test_the_stack_file_leaves_nothing_to_defaults(folder: str, name: str) -> No
         assert set(function[bound]) == {"memory", "cpu"}
     low, high = (int(function["labels"][f"com.openfaas.scale.{end}"]) for end in ("min", "max"))
     assert 1 <= low <= high <= 5
-    assert {"stonechat-signing-public", "stonechat-service-token"} <= set(function["secrets"])
+    assert {"stonechat-connector-public", "stonechat-metrics-token"} <= set(function["secrets"])
     assert int(function["environment"]["STONECHAT_THREADS"]) > 0
 
 

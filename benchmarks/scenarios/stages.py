@@ -74,7 +74,7 @@ async def measure(peer: Stonechat, rate: int, seconds: float) -> Figures:
 async def _read(peer: Stonechat) -> Read:
     """Each histogram that concerns sending, the one of steps by step."""
     layout = peer.stack.layout
-    token = secretfiles.read(layout.secrets, secretfiles.SERVICE_TOKEN)
+    token = secretfiles.read(layout.secrets, secretfiles.METRICS_TOKEN)
     found: Read = {}
     async with httpx.AsyncClient(timeout=10) as http:
         connector = http.get(f"http://127.0.0.1:{layout.connector_ports[0]}/metrics")

@@ -31,7 +31,7 @@ from shared.stores import database, redis_client
 
 from . import passwords
 
-auth = Function("auth", threads=4)
+auth = Function("auth")
 logger = structlog.get_logger(__name__)
 
 SIGNED_OUT = 4001  # WebSocket close code

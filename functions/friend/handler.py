@@ -103,7 +103,7 @@ def update(calls: Sequence[Call[Update]]) -> list[Any]:
     return _act("update", calls)
 
 
-@friend.method("friend.list", result=Friends)
+@friend.method("friend.list", result=Friends, reads=True)
 def list_friends(call: Call[List]) -> dict[str, Any]:
     """`friends`: everyone with whom the caller's state is `state`, or any but `none`; the oldest
     relation first."""

@@ -165,7 +165,7 @@ def dismiss(calls: Sequence[Call[Command]]) -> list[Any]:
     return run(calls, commands.dismiss)
 
 
-@group.method("group.get", result=Group)
+@group.method("group.get", result=Group, reads=True)
 def get(call: Call[OfGroup]) -> dict[str, Any]:
     """A group: to its members, to those it invited, and to anyone where it is listed or open to
     join. Refuses all others with `not_a_member`."""
@@ -181,14 +181,14 @@ def get(call: Call[OfGroup]) -> dict[str, Any]:
     return views.group(found, call.uid, member=state == "member")
 
 
-@group.method("group.list", result=Groups)
+@group.method("group.list", result=Groups, reads=True)
 def list_groups(call: Call[NoParams]) -> dict[str, Any]:
     """`groups` of which the caller is a member."""
     found = groups().many(groups_of([call.uid])[call.uid])
     return {"groups": [views.group(each, call.uid, member=True) for each in found]}
 
 
-@group.method("group.members", result=PageOfMembers)
+@group.method("group.members", result=PageOfMembers, reads=True)
 def list_members(call: Call[ListMembers]) -> dict[str, Any]:
     """`members` by uid, those behind `after`. Refuses with `not_a_member`."""
     params = call.params
@@ -197,7 +197,7 @@ def list_members(call: Call[ListMembers]) -> dict[str, Any]:
     return {"members": [views.member(each, found) for each in page]}
 
 
-@group.method("group.requests", result=Requests)
+@group.method("group.requests", result=Requests, reads=True)
 def list_requests(call: Call[OfGroup]) -> dict[str, Any]:
     """`requests` to join, at most 500. Refuses with `not_a_member` and `forbidden`."""
     _group_of(call, call.params.gid, "group.requests")
@@ -205,7 +205,7 @@ def list_requests(call: Call[OfGroup]) -> dict[str, Any]:
     return {"requests": [{"uid": each["uid"], "ts": each["ts"]} for each in found]}
 
 
-@group.method("group.invitations", result=Invitations)
+@group.method("group.invitations", result=Invitations, reads=True)
 def list_invitations(call: Call[NoParams]) -> dict[str, Any]:
     """`invitations` that the caller has not answered."""
     invited = {each["gid"]: each for each in groups().invitations(call.uid)}
@@ -222,7 +222,7 @@ def list_invitations(call: Call[NoParams]) -> dict[str, Any]:
     }
 
 
-@group.method("group.search", result=Groups)
+@group.method("group.search", result=Groups, reads=True)
 def search(call: Call[Search]) -> dict[str, Any]:
     """`groups` that are listed and whose name begins with `q`, at most 20."""
     found = groups().search(call.params.q.casefold(), SEARCH_RESULTS)
@@ -230,7 +230,7 @@ def search(call: Call[Search]) -> dict[str, Any]:
     return {"groups": [views.group(each, call.uid, member=each["_id"] in mine) for each in found]}
 
 
-@group.batch("session.channels", result=Channels)
+@group.batch("session.channels", result=Channels, reads=True)
 def give_channels(calls: Sequence[Call[NoParams]]) -> list[Any]:
     """The channels of the callers' groups, for sessions that are being opened."""
     found = groups_of(dict.fromkeys(call.uid for call in calls))

@@ -56,7 +56,7 @@ class Presences(TypedDict):
     presence: list[Presence]
 
 
-@presence.method("presence.get", result=Presences)
+@presence.method("presence.get", result=Presences, reads=True)
 def get(call: Call[Get]) -> dict[str, Any]:
     """`presence`, in the order of `uids`: `{uid, status, last_seen, text?}`, where `last_seen` is
     null while connected. Of those whom the caller may not see, and of nobody, only `{uid, status:

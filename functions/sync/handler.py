@@ -93,7 +93,7 @@ class Conversations(TypedDict):
     now: int
 
 
-@sync.batch("message.history", result=PageOfEntries)
+@sync.batch("message.history", result=PageOfEntries, reads=True)
 def read_history(calls: Sequence[Call[ReadHistory]]) -> list[Any]:
     """`entries`, ascending and without a hole: those that follow `after`, those that precede
     `before`, or the last ones; `last_seq` of the conversation; `more`, whether it goes on in that
@@ -128,7 +128,7 @@ def read_history(calls: Sequence[Call[ReadHistory]]) -> list[Any]:
     return answers
 
 
-@sync.batch("conversation.list", result=Conversations)
+@sync.batch("conversation.list", result=Conversations, reads=True)
 def list_conversations(calls: Sequence[Call[ListConversations]]) -> list[Any]:
     """The caller's `conversations`, the last changed first; with `changed_since` those that changed
     at that time or later. `now` is what to pass next time: no change between is missed."""

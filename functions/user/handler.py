@@ -44,7 +44,7 @@ class Users(TypedDict):
     users: list[User]
 
 
-@user.method("user.get", result=Users)
+@user.method("user.get", result=Users, reads=True)
 def get(call: Call[Get]) -> dict[str, Any]:
     """`users`, in the order of `uids`; uids of nobody are left out."""
     wanted = list(dict.fromkeys(call.params.uids))
@@ -75,7 +75,7 @@ def update(call: Call[Update]) -> dict[str, Any]:
     return answer
 
 
-@user.method("user.search", result=Users)
+@user.method("user.search", result=Users, reads=True)
 def search(call: Call[Search]) -> dict[str, Any]:
     """`users` whose username begins with `q`, at most 20, by username."""
     prefix = call.params.q
