@@ -264,7 +264,7 @@ class Connector:
             raise CallError(Reason.UNKNOWN_METHOD)
         if session.uid is None and not route.public:
             raise CallError(Reason.UNAUTHENTICATED)
-        lane = self._lanes.of(route.function, self._bounds(route))
+        lane = self._lanes.of(route, self._bounds)
         if not lane.put(Pending(request.method, request.params, size, session, answer)):
             raise CallError(Reason.OVERLOADED, retry_after=1)
 
@@ -274,6 +274,7 @@ class Connector:
             batches=route.lanes or config.lanes,
             late_batches=max(config.lane_late_batches, route.lanes or config.lanes),
             patience=config.lane_patience,
+            gather=config.lane_gather,
             batch=min(route.batch or config.lane_batch, config.lane_batch),
             batch_bytes=config.lane_batch_bytes,
             share=route.share or config.lane_share,

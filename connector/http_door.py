@@ -180,8 +180,9 @@ class HttpDoor:
             raise
         await self._require_alive(access)
         session = self._kept(("device", access.uid, access.device), ip, agent, self._signed_in)
-        session.uid, session.device, session.roles = access.uid, access.device, access.roles
-        session.ip, session.agent = ip, agent
+        if session.uid is None or session.roles != access.roles:
+            session.sign(access.uid, access.device, access.roles)
+        session.come_from(ip, agent)
         return session
 
     async def _require_alive(self, access: Access) -> None:
@@ -227,7 +228,7 @@ class HttpDoor:
             self._numbers += 1
             sid, now = f"http{self._numbers}", time.monotonic()
             session = Session(-self._numbers, sid, limits, _Nowhere(), now, is_socket=False)
-            session.ip, session.agent = ip, agent
+            session.come_from(ip, agent)
             self._callers[key] = session
             self._forget_old()
         self._callers.move_to_end(key)

@@ -10,25 +10,27 @@ sent for those who are not in it.
 """
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import structlog
 
 from connector import metrics
 from connector.answers import Answer, refused
+from connector.routes import Route
 from connector.session import Session
 from shared.errors import CallError, Reason
 
 logger = structlog.get_logger(__name__)
 
+_BUSY = 4  # calls in a batch, from which on a lane is busy
 _SHARES = 8  # of what may wait, one person has one
 _BROKEN = refused(CallError(Reason.INTERNAL))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Pending:
     """A call on its way. `answer` is called once with what became of it."""
 
@@ -50,6 +52,7 @@ class Bounds(NamedTuple):
     batches: int
     late_batches: int
     patience: float  # seconds until a batch is late
+    gather: float  # seconds that a busy lane waits for a batch to grow
     batch: int  # calls
     batch_bytes: int
     share: int
@@ -64,7 +67,7 @@ class _Queue:
 
     def __init__(self, person: object) -> None:
         self.person = person
-        self.calls: deque[Pending] = deque()
+        self.calls: list[Pending] = []
         self.bytes = 0
         self.busy = False
 
@@ -74,19 +77,24 @@ class _Queue:
 
     def next(self) -> Pending | None:
         """The first call whose client reads its answers. It stays here."""
-        return next((call for call in self.calls if not call.session.clogged), None)
+        calls = self.calls
+        if calls and not calls[0].session.clogged:
+            return calls[0]
+        return next((call for call in calls if not call.session.clogged), None)
 
     def remove(self, call: Pending) -> None:
         self.calls.remove(call)
         self.bytes -= call.size
 
 
-@dataclass(slots=True, eq=False)
 class _Batch:
-    calls: list[Pending] = field(default_factory=list)
-    queues: list[_Queue] = field(default_factory=list)
-    size: int = 0
-    late: bool = False
+    __slots__ = ("calls", "late", "queues", "size")
+
+    def __init__(self) -> None:
+        self.calls: list[Pending] = []
+        self.queues: list[_Queue] = []
+        self.size = 0  # bytes
+        self.late = False
 
 
 class Lane:
@@ -104,6 +112,8 @@ class Lane:
         self._waiting_bytes = 0
         self._under_way: set[asyncio.Task[None]] = set()
         self._late = 0  # of those that are under way
+        self._enough = 0  # calls, for which a busy lane waits a moment
+        self._timer: asyncio.TimerHandle | None = None
 
     def put(self, call: Pending) -> bool:
         """Takes the call, or returns False where too much waits: in all, or of this person."""
@@ -123,7 +133,8 @@ class Lane:
         self._waiting_bytes += size
         if not queue.busy:
             self._ready[person] = queue
-            self._start()
+            if self._timer is None or self._waiting >= self._enough:
+                self._start()
         return True
 
     def resume(self, person: object) -> None:
@@ -137,7 +148,19 @@ class Lane:
     def idle(self) -> bool:
         return not self._under_way
 
+    def _gather(self, last: int) -> None:
+        """Begins the next batch; where the lane is busy not at once but when it is as large as the
+        last one, or a moment later. What each batch costs is the smaller part of a larger one."""
+        if last < _BUSY or self._waiting >= last or self._timer is not None:
+            self._start()
+            return
+        self._enough = last
+        self._timer = asyncio.get_running_loop().call_later(self.bounds.gather, self._start)
+
     def _start(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         while self._ready and self._may_start():
             batch = self._next_batch()
             if batch.calls:
@@ -221,7 +244,7 @@ class Lane:
                 self._ready[queue.person] = queue
             else:
                 del self._queues[queue.person]
-        self._start()
+        self._gather(len(batch.calls))
 
 
 class Lanes:
@@ -230,13 +253,17 @@ class Lanes:
     def __init__(self, forward: Forward) -> None:
         self._forward = forward
         self._lanes: dict[str, Lane] = {}
+        self._routes: dict[str, Route] = {}  # that lanes were last used by
 
-    def of(self, function: str, bounds: Bounds) -> Lane:
-        """The lane of a function, which has these bounds from now on."""
-        lane = self._lanes.get(function)
+    def of(self, route: Route, bounds: Callable[[Route], Bounds]) -> Lane:
+        """The lane of a route's function. `bounds` says what they are for a route that is new."""
+        lane = self._lanes.get(route.function)
         if lane is None:
-            lane = self._lanes[function] = Lane(function, self._forward, bounds)
-        lane.bounds = bounds
+            lane = self._lanes[route.function] = Lane(route.function, self._forward, bounds(route))
+            self._routes[route.function] = route
+        elif self._routes[route.function] is not route:
+            lane.bounds = bounds(route)
+            self._routes[route.function] = route
         return lane
 
     def resume(self, person: object) -> None:

@@ -194,7 +194,7 @@ class Opener:
             return
         self._subscriptions.drop(session)
         self._sources.forget(session)
-        session.uid = session.device = None
+        session.sign(None, None)
         asked.answer(refused(refusal))
 
     def _opened(self, session: Session) -> dict[str, Any]:
@@ -208,9 +208,7 @@ class Opener:
 
 
 def _sign(session: Session, access: Access) -> None:
-    session.uid = access.uid
-    session.device = access.device
-    session.roles = access.roles
+    session.sign(access.uid, access.device, access.roles)
     session.expires = access.expires
 
 

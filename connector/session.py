@@ -1,7 +1,9 @@
 """One client's session: what its frames mean and what it may still do. No socket, no Redis here."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+import orjson
 
 from connector.limits import Bucket, Limits
 from shared import rpc
@@ -40,6 +42,7 @@ class Session:
 
     __slots__ = (
         "_bytes",
+        "_caller",
         "_calls",
         "_limits",
         "_noise",
@@ -97,6 +100,7 @@ class Session:
         self.opening = False
         self.opened = False
         self.closing = False
+        self._caller: bytes | None = None  # encoded once
         self.uid: str | None = None
         self.device: str | None = None
         self.roles: tuple[str, ...] = ()
@@ -111,6 +115,33 @@ class Session:
         self._calls = Bucket(limits.calls, now)
         self._bytes = Bucket(limits.bytes, now)
         self._noise = Bucket(limits.noise, now)
+
+    @property
+    def caller(self) -> bytes:
+        """Who calls, as members of an event's JSON object, of which there is at least one."""
+        if self._caller is None:
+            said: dict[str, Any] = {"ip": self.ip}
+            if self.agent:
+                said["agent"] = self.agent
+            if self.is_socket:
+                said["sid"] = self.sid
+            if self.uid is not None:
+                said |= {"uid": self.uid, "did": self.device}
+                if self.roles:
+                    said["roles"] = ",".join(self.roles)
+            self._caller = orjson.dumps(said)[1:-1]
+        return self._caller
+
+    def sign(self, uid: str | None, device: str | None, roles: tuple[str, ...] = ()) -> None:
+        """Says who is behind the session; None for nobody."""
+        self.uid, self.device, self.roles = uid, device, roles
+        self._caller = None
+
+    def come_from(self, ip: str, agent: str) -> None:
+        """Says where the session's calls come from, and by what program."""
+        if (ip, agent) != (self.ip, self.agent):
+            self.ip, self.agent = ip, agent
+            self._caller = None
 
     @property
     def person(self) -> object:

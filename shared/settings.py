@@ -161,6 +161,9 @@ class Settings(BaseSettings):
     lane_late_batches: int = Field(
         32, ge=1, description="batches of a function under way where some are late"
     )
+    lane_gather: float = Field(
+        0.001, ge=0, description="seconds that a busy lane waits for the next batch to grow"
+    )
     lane_patience: float = Field(0.5, gt=0, description="seconds until a batch is late")
     lane_batch: int = Field(256, ge=1, description="calls in one batch, its annotation lowers it")
     lane_share: int = Field(
