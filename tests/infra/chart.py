@@ -38,7 +38,7 @@ FULL: dict[str, Any] = STORES | {
             "poll": {
                 "image": "registry.example.com/poll:1",
                 "annotations": {"topic": "stonechat", "stonechat.methods": "poll.create"},
-                "secrets": ["stonechat-signing-public", "stonechat-service-token"],
+                "secrets": ["stonechat-connector-public", "stonechat-metrics-token"],
             }
         },
         "overrides": {"send": {"autoscaling": {"enabled": False}, "replicas": 4}},

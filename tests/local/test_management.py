@@ -211,8 +211,8 @@ async def test_the_context_of_a_shrinkwrap_build(operator: Operator) -> None:
 
 async def test_a_function_sees_its_own_secrets_only(operator: Operator) -> None:
     assert await operator.refusal("POST", "/system/secrets", name="a-key", value="1") == (202, "")
-    await operator.up("hello", secrets=["a-key", "stonechat-service-token"])
-    assert await operator.says("/secrets") == "a-key,stonechat-service-token"
+    await operator.up("hello", secrets=["a-key", "stonechat-metrics-token"])
+    assert await operator.says("/secrets") == "a-key,stonechat-metrics-token"
     await operator.up("hello", secrets=["a-key"])
     assert await operator.says("/secrets") == "a-key"
     with pytest.raises(DeployFailedError, match="there is no secret missing"):
@@ -237,7 +237,7 @@ async def test_secrets(operator: Operator) -> None:
     assert "key" not in await names()
     for method in ("PUT", "DELETE"):
         assert (await operator.refusal(method, secrets, name="key", value="x"))[0] == 404
-        own = await operator.refusal(method, secrets, name="stonechat-service-token", value="x")
+        own = await operator.refusal(method, secrets, name="stonechat-metrics-token", value="x")
         assert own[0] == 403
     for name in ("../escape", "a/b", "", ".", "A"):
         assert (await operator.refusal("POST", secrets, name=name, value="x"))[0] == 400

@@ -64,7 +64,7 @@ def oracle(folder: Path, answer: str) -> Packed:
         "service": "oracle",
         "image": "oracle:latest",
         "annotations": {"topic": "stonechat", "stonechat.methods": "oracle.ask"},
-        "secrets": ["stonechat-signing-public", "stonechat-service-token"],
+        "secrets": ["stonechat-connector-public", "stonechat-metrics-token"],
     }
     return Packed(parse(deployment), folder)
 

@@ -60,7 +60,7 @@ def listener(folder: Path, name: str) -> Packed:
         "service": name,
         "image": f"{name}:latest",
         "annotations": {"topic": "stonechat", "stonechat.events": "thing.happened"},
-        "secrets": ["stonechat-signing-public", "stonechat-service-token"],
+        "secrets": ["stonechat-connector-public", "stonechat-metrics-token"],
     }
     return Packed(parse(deployment), home)
 
