@@ -39,14 +39,7 @@ def test_every_secret_named_is_one_there_is() -> None:
     used = {name for each in chart.functions().values() for name in each["secrets"]}
     assert used <= SECRETS
     text = "".join(file.read_text() for file in chart.CHART.rglob("*") if file.is_file())
-    assert (
-        set(
-            re.findall(
-                r"stonechat-(?:signing|connector|metrics|content)-(?:key|public|token)s?\b", text
-            )
-        )
-        <= SECRETS
-    )
+    assert set(re.findall(r"stonechat-[a-z]+-(?:keys?|public|token)\b", text)) <= SECRETS
 
 
 def test_every_function_has_what_it_takes_and_no_key_of_others() -> None:
