@@ -7,7 +7,7 @@ import orjson
 
 
 def address(url: str) -> str:
-    """The door beside a socket's address."""
+    """The door beside a socket's address (`Layout.door_urls` has it for those of a stack)."""
     return url.replace("ws", "http", 1) + "/rpc"
 
 
