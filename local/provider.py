@@ -199,6 +199,7 @@ class Provider:
         name = packed.deployment.name
         environment = packed.deployment.environment | self._environment
         environment["STONECHAT_SECRETS_DIR"] = str(self._mounted(packed.deployment))
+        environment["STONECHAT_FUNCTION"] = name
         output.rotate(log)
         starter: Forks | Watchdogs = self._forks
         if packed.deployment.labels.get(WATCHDOG_LABEL) == "true":

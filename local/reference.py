@@ -32,8 +32,8 @@ _TRANSPORT = (
     "Every method, over a connector's WebSocket (asyncapi.json) and over HTTP: POST one JSON-RPC "
     f"2.0 request to `{_PATH}` of any connector, with `Authorization: Bearer <access token>` "
     "unless the method is public (`x-public`). Limits, hooks and rights are the same at both "
-    f"doors. The HTTP status follows the error: {', '.join(map(str, sorted({200, *HTTP_STATUS.values()})))} "
-    "(`x-http-status`). Written by `python -m local.reference` from the code."
+    "doors. The HTTP status is 200, or follows the error (`x-http-status`). Written by "
+    "`python -m local.reference` from the code."
 )
 
 

@@ -56,6 +56,10 @@ async def test_a_feature_from_nothing(cluster: Cluster, name: str) -> None:
         + "    secrets: [stonechat-connector-public, stonechat-metrics-token]\n"
     )
     wire = await Wire.sign_in(cluster.urls[0], name)
+    handler = cluster.home / "greet" / "handler.py"
+    unnamed = await cluster.faas("up", "--filter", "greet", refused=True)
+    assert "deployed as greet, its handler says Function('hello')" in unnamed
+    handler.write_text(handler.read_text().replace('Function("hello")', 'Function("greet")'))
     assert "202" in await cluster.faas("up", "--filter", "greet")
     async with asyncio.timeout(5):
         while (greeted := await hello(wire)) == "unknown_method":
@@ -70,7 +74,6 @@ async def test_a_feature_from_nothing(cluster: Cluster, name: str) -> None:
     )
     assert "401" in refused or "unauthorized" in refused.lower()
 
-    handler = cluster.home / "greet" / "handler.py"
     handler.write_text(handler.read_text().replace("Hello,", "Good evening,"))
     await cluster.faas("up", "--filter", "greet")
     assert await hello(wire) == "Good evening, Ada!"
