@@ -119,12 +119,8 @@ async def test_who_waits_for_a_part_waits_for_what_takes_its_place(make: Make) -
 
 
 async def test_a_part_that_does_not_come_again_is_dead(make: Make, tmp_path: Path) -> None:
-    part = make(
-        PROGRAM.replace(
-            "print", "assert not pathlib.Path('broken').exists(), 'broken'\n    print", 1
-        ),
-        folder=tmp_path,
-    )
+    check = "assert not pathlib.Path('broken').exists(), 'broken'"
+    part = make(PROGRAM.replace("print", f"{check}\n    print", 1))
     await part.start()
     waiting = asyncio.create_task(part.wait())
     (tmp_path / "broken").touch()
