@@ -11,24 +11,30 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from connector import metrics
+from connector import limits, metrics
 from connector.answers import Answer, refused
+from connector.channel_sources import ChannelSources
+from connector.devices import Devices
 from connector.dispatcher import Dispatcher
+from connector.door import Door
 from connector.emitter import Emitter
 from connector.forwarder import Forwarder
 from connector.hooks import Hooks
+from connector.http_door import HttpDoor
 from connector.inbox import Inbox
-from connector.lanes import Lane, Lanes, Pending
+from connector.lanes import Bounds, Lanes, Pending
 from connector.node import Node
 from connector.opener import Opener
+from connector.peers import Peers
 from connector.registry import Registry
-from connector.routes import RESERVED, RouteSource
-from connector.server import Server, Socket
-from connector.session import SIGNED_OUT, Limits, Session
+from connector.routes import RESERVED, Route, Routes, RouteSource
+from connector.server import Server
+from connector.session import SIGNED_OUT, Session
+from connector.socket import Socket
 from connector.subscriptions import Subscriptions
 from connector.watch import Times, Watch
 from shared import keys, rpc, secretfiles
-from shared.errors import CallError, Reason
+from shared.errors import CallError, Code, Reason
 from shared.ids import new_id
 from shared.rpc import Request
 from shared.settings import Settings
@@ -39,58 +45,32 @@ logger = structlog.get_logger(__name__)
 
 _CANCEL_TRIES = 10
 
+Give = Callable[[Answer], None]
+Refuse = Callable[[CallError], None]
+
 
 class Connector:
     """One node. `run` serves until `stop` is called, then drains."""
 
     def __init__(self, config: Settings, http: aiohttp.ClientSession, client: Redis) -> None:
+        """Raises `SecretMissingError`, and `ValueError` for a secret or setting that is none."""
         self.node_id = new_id()
         self._config = config
         self._redis = client
-        times = Times(config.open_timeout, config.ping_after, config.pong_timeout)
-        self._watch = Watch(times, time.monotonic())
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        limits = Limits(
-            config.rate_per_second,
-            config.rate_burst,
-            config.in_flight_limit,
-            config.invalid_frames_limit,
-        )
-
-        def secret(name: str) -> str:
-            return secretfiles.read(config.secrets_dir, name)
-
-        forwarder = Forwarder(
-            http,
-            config.gateway_url,
-            self.node_id,
-            Signer(secret(secretfiles.CONNECTOR_KEY)),
-            lambda: self._routes.routes,
-            timeout=config.call_timeout,
-            retry_for=config.call_retry_for,
-            answer_limit=config.answer_limit,
-        )
-        self._routes = RouteSource(
-            http,
-            config.gateway_url,
-            None
-            if config.routes_file
-            else aiohttp.BasicAuth(
-                secret(secretfiles.GATEWAY_USER), secret(secretfiles.GATEWAY_PASSWORD)
-            ),
-            config.routes_file,
-            config.routes_interval,
-        )
-        hooks = Hooks(forwarder, lambda: self._routes.routes)
-        self._lanes = Lanes(
-            lambda function: Lane(
-                function,
-                hooks.forward,
-                config.lane_queue,
-                config.lane_batch,
-                config.lane_batch_bytes,
-            )
+        times = Times(config.open_timeout, config.ping_after, config.pong_timeout)
+        self._watch = Watch(times, time.monotonic())
+        self._routes = _route_source(config, http)
+        forwarder = self._forwarder(http)
+        self._lanes = Lanes(Hooks(forwarder, self._known).forward)
+        self._server = Server(
+            limits.anonymous(config),
+            self._dispatch,
+            config,
+            on_admit=self._watch.add,
+            on_leave=self._leave,
+            on_read=self._resume,
         )
         self._subscriptions = Subscriptions()
         self._registry = Registry(client, self.node_id, self._subscriptions)
@@ -99,16 +79,6 @@ class Connector:
             self._registry,
             stream_length=config.events_stream_length,
             unsent=config.events_unsent,
-        )
-        self._server = Server(
-            limits,
-            self._dispatch,
-            self._watch.add,
-            self._leave,
-            self._ready,
-            frame_limit=config.frame_limit,
-            send_buffer_limit=config.send_buffer_limit,
-            sessions_limit=config.sessions_limit,
         )
         self._inbox = Inbox(
             client,
@@ -127,30 +97,58 @@ class Connector:
             ttl=config.node_ttl,
             interval=config.heartbeat_interval,
         )
+        self._dispatchers = [
+            Dispatcher(stream, client, self.node_id, forwarder, self._known, self._start, config)
+            for stream in (keys.EVENTS, keys.MESSAGE_EVENTS)
+        ]
+        self._sources = ChannelSources(
+            forwarder.forward, self._subscriptions, self._registry, self._known
+        )
+        self._open_doors(config, client)
+
+    def _open_doors(self, config: Settings, client: Redis) -> None:
+        verifier = Verifier(secretfiles.read(config.secrets_dir, secretfiles.SIGNING_PUBLIC))
+        devices, who = Devices(client), Peers(config.trusted_proxies)
+        signed_in = limits.signed_in(config)
         self._opener = Opener(
-            client,
-            Verifier(secret(secretfiles.SIGNING_PUBLIC)),
+            verifier,
+            devices,
+            self._sources,
             self._subscriptions,
             self._registry,
-            forwarder.forward,
-            lambda: self._routes.routes,
-            limits.as_result(config.frame_limit),
             self._emitter,
+            signed_in,
             batch=config.lane_batch,
             timeout=config.open_timeout,
         )
-        self._dispatchers = [
-            Dispatcher(
-                stream,
-                client,
-                self.node_id,
-                forwarder,
-                lambda: self._routes.routes,
-                self._start,
-                config,
-            )
-            for stream in (keys.EVENTS, keys.MESSAGE_EVENTS)
-        ]
+        self._http = HttpDoor(
+            self._call,
+            lambda method: (
+                (route := self._known().methods.get(method)) is not None and route.public
+            ),
+            self._ready,
+            self._server.count_frames,
+            verifier,
+            devices,
+            who,
+            signed_in,
+            limits.anonymous_address(config),
+            config,
+        )
+        self._door = Door(self._accept, self._http.protocol, who, config.frame_limit)
+
+    def _forwarder(self, http: aiohttp.ClientSession) -> Forwarder:
+        config = self._config
+        return Forwarder(
+            http,
+            config.gateway_url,
+            self.node_id,
+            Signer(secretfiles.read(config.secrets_dir, secretfiles.CONNECTOR_KEY)),
+            self._known,
+            timeout=config.call_timeout,
+            retry_for=config.call_retry_for,
+            answer_limit=config.answer_limit,
+        )
 
     def stop(self) -> None:
         """Begins to drain. Safe to call from a signal handler, and twice."""
@@ -159,7 +157,7 @@ class Connector:
     async def run(self) -> None:
         """Serves until stopped. Raises `OSError` where the port is taken."""
         config = self._config
-        await self._server.start(config.connector_host, config.connector_port)
+        await self._door.open(config.connector_host, config.connector_port)
         for work in (
             self._registry.run(),
             self._inbox.run(),
@@ -176,6 +174,9 @@ class Connector:
         await self._drain()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs work that has a last resort of its own: should it break all the same, the connector
+        ends, and its clients go elsewhere."""
+
         def ended(task: asyncio.Task[None]) -> None:
             self._tasks.remove(task)
             if not task.cancelled() and task.exception() is not None:
@@ -189,8 +190,11 @@ class Connector:
     async def _drain(self) -> None:
         """Answers what was accepted, then sends everybody elsewhere."""
         logger.info("connector_draining", sessions=len(self._server.sockets))
-        await self._server.stop_listening()
-        await self._server.close_all("draining", self._config.drain_timeout)
+        self._door.close()
+        await asyncio.gather(
+            self._server.close_all("draining", self._config.drain_timeout),
+            self._http.close(self._config.drain_timeout),
+        )
         await _cancelled(self._tasks)
         try:
             async with asyncio.timeout(5):
@@ -200,52 +204,106 @@ class Connector:
             logger.warning("leave_failed", error=str(error))
         logger.info("connector_stopped", node=self.node_id)
 
+    def _known(self) -> Routes:
+        return self._routes.routes
+
     def _ready(self) -> bool:
         return self._routes.loaded.is_set() and not self._stopping.is_set()
 
+    def _accept(self, address: str, agent: str) -> Socket | None:
+        if not (self._ready() and self._server.has_room()):
+            return None
+        return Socket(self._server, address, agent)
+
     def _dispatch(self, socket: Socket, request: Request, size: int) -> None:
-        """Hands a request to whom it is for; the socket gets one answer."""
+        """Hands a socket's request to whom it is for; the socket gets one answer."""
         session = socket.session
 
         def answer(found: Answer) -> None:
-            socket.answer(rpc.answer(request.id, found))
+            socket.answer(rpc.answer(request.id, found), size)
 
-        def forward() -> None:
-            self._forward(session, request, size, answer)
+        def refuse(why: CallError) -> None:
+            answer(refused(why))
+            if why.code not in (Code.TRY_AGAIN, Code.INTERNAL):  # no fault of the client's
+                socket.refused()
 
-        method = request.method
-        if method == "session.open":
-            _attempt(partial(self._open, socket, request, answer), answer)
-        elif method == "session.renew":
-            _attempt(lambda: answer(self._opener.renew(session, request.params)), answer)
-        elif method in self._routes.routes.methods or method.startswith(RESERVED):
-            _attempt(forward, answer)
+        match request.method:
+            case "session.open":
+                self._attempt(partial(self._open, socket, request, answer), refuse)
+            case "session.renew":
+                renew = partial(self._opener.renew, session, request.params, answer)
+                self._attempt(renew, refuse)
+            case _:
+                self._find(session, request, size, answer, refuse)
+
+    def _call(self, session: Session, request: Request, size: int, answer: Give) -> None:
+        """The same for a caller over HTTP."""
+        self._find(session, request, size, answer, lambda why: answer(refused(why)))
+
+    def _find(
+        self, session: Session, request: Request, size: int, answer: Give, refuse: Refuse
+    ) -> None:
+        forward = partial(self._forward, session, request, size, answer)
+        if request.method in self._known().methods or request.method.startswith(RESERVED):
+            self._attempt(forward, refuse)
         else:
-            self._routes.look_again(partial(_attempt, forward, answer))
+            self._routes.look_again(partial(self._attempt, forward, refuse))
 
-    def _open(self, socket: Socket, request: Request, answer: Any) -> None:
+    def _open(self, socket: Socket, request: Request, answer: Give) -> None:
         def opened(found: Answer) -> None:
             answer(found)
-            if socket.session.held is not None:
-                socket.release()
+            self._server.opens(socket, opens=socket.session.opened)
+            socket.go_on()
 
         self._opener.open(socket.session, request.params, opened)
+        self._server.opens(socket, opens=True)
 
-    def _forward(self, session: Session, request: Request, size: int, answer: Any) -> None:
-        route = self._routes.routes.methods.get(request.method)
+    def _forward(self, session: Session, request: Request, size: int, answer: Give) -> None:
+        route = self._known().methods.get(request.method)
         if route is None or request.method.startswith(RESERVED):
             raise CallError(Reason.UNKNOWN_METHOD)
-        if not session.opened and not route.public:
+        if session.uid is None and not route.public:
             raise CallError(Reason.UNAUTHENTICATED)
-        lane = self._lanes.of(route.function, session, route.lanes or self._config.lanes)
+        lane = self._lanes.of(route.function, self._bounds(route))
         if not lane.put(Pending(request.method, request.params, size, session, answer)):
             raise CallError(Reason.OVERLOADED, retry_after=1)
+
+    def _bounds(self, route: Route) -> Bounds:
+        config = self._config
+        return Bounds(
+            batches=route.lanes or config.lanes,
+            late_batches=max(config.lane_late_batches, route.lanes or config.lanes),
+            patience=config.lane_patience,
+            batch=min(route.batch or config.lane_batch, config.lane_batch),
+            batch_bytes=config.lane_batch_bytes,
+            share=route.share or config.lane_share,
+            waiting=config.lane_queue,
+            waiting_bytes=config.lane_queue_bytes,
+        )
+
+    def _attempt(self, work: Callable[[], None], refuse: Refuse) -> None:
+        """Does it, or answers why not."""
+        try:
+            work()
+            return
+        except CallError as refusal:
+            why = refusal
+        except Exception:  # the last resort: it is this caller's trouble alone
+            logger.exception("call_broke")
+            why = CallError(Reason.INTERNAL)
+        metrics.REFUSED.labels(why.reason).inc()
+        refuse(why)
 
     def _leave(self, session: Session) -> None:
         if session.opened and session.channels:
             self._emitter.closed(session)
+        self._sources.forget(session)
         self._subscriptions.drop(session)
         self._registry.changed()
+
+    def _resume(self, session: Session) -> None:
+        for person in {session, session.person}:
+            self._lanes.resume(person)
 
     def _close(self, session: Session, code: int, why: str) -> None:
         socket = self._server.sockets.get(session)
@@ -262,29 +320,39 @@ class Connector:
         await dispatcher.run()
 
     async def _look_after(self) -> None:
-        sockets = self._server.sockets
         while True:
             await asyncio.sleep(1)
-            for session, verdict in self._watch.due(sockets, time.monotonic(), time.time()):
-                socket = sockets[session]
-                match verdict:
-                    case "unopened":
-                        socket.close(SIGNED_OUT, "no session was opened")
-                    case "expired":
-                        socket.close(SIGNED_OUT, "token expired")
-                    case "ping":
-                        socket.ping()
-                    case "dead":
-                        socket.drop()
+            try:
+                self._look()
+            except Exception:  # the last resort: the next look is a second away
+                logger.exception("look_broke")
+
+    def _look(self) -> None:
+        sockets = self._server.sockets
+        for session, verdict in self._watch.due(sockets, time.monotonic(), time.time()):
+            socket = sockets[session]
+            match verdict:
+                case "unopened":
+                    socket.close(SIGNED_OUT, "no session was opened")
+                case "expired":
+                    socket.close(SIGNED_OUT, "token expired")
+                case "ping":
+                    socket.ping()
+                case "dead":
+                    socket.drop()
+        self._server.look_at_slow_ones()
 
 
-def _attempt(work: Callable[[], None], answer: Callable[[Answer], None]) -> None:
-    """Does it, or answers why not."""
-    try:
-        work()
-    except CallError as refusal:
-        metrics.REFUSED.labels(refusal.reason).inc()
-        answer(refused(refusal))
+def _route_source(config: Settings, http: aiohttp.ClientSession) -> RouteSource:
+    credentials = None
+    if config.routes_file is None:
+        credentials = aiohttp.BasicAuth(
+            secretfiles.read(config.secrets_dir, secretfiles.GATEWAY_USER),
+            secretfiles.read(config.secrets_dir, secretfiles.GATEWAY_PASSWORD),
+        )
+    return RouteSource(
+        http, config.gateway_url, credentials, config.routes_file, config.routes_interval
+    )
 
 
 async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:

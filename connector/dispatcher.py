@@ -83,6 +83,9 @@ class Dispatcher:
             except (RedisError, OSError) as error:
                 logger.warning("dispatcher_failed", error=str(error))
                 await backoff.pause()
+            except Exception:  # the last resort: reading goes on
+                logger.exception("dispatcher_broke")
+                await backoff.pause()
 
     async def tend(self) -> None:
         """Refreshes, takes over and tidies up until cancelled."""
@@ -95,6 +98,8 @@ class Dispatcher:
                     await self._remove_the_dead(subscriber.function)
                 except (RedisError, OSError) as error:
                     logger.warning("tending_failed", error=str(error))
+                except Exception:  # the last resort: the others are tended, and this one later
+                    logger.exception("tending_broke", function=subscriber.function)
 
     def _follow_routes(self) -> None:
         wanted = {

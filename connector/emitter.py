@@ -61,6 +61,10 @@ class Emitter:
                 logger.warning("emitter_failed", waiting=len(self._unsent), error=str(error))
                 self._wake.set()
                 await backoff.pause()
+            except Exception:  # the last resort: what was noted is written later
+                logger.exception("emitter_broke")
+                self._wake.set()
+                await backoff.pause()
 
     async def flush(self) -> None:
         """Writes what was noted. Raises `RedisError` or `OSError`; then the rest stays."""

@@ -14,8 +14,9 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from connector import streams
+from connector import metrics, streams
 from connector.backoff import Backoff
+from connector.channel_sources import RESYNC
 from connector.emitter import Emitter
 from connector.fanout import Fanout
 from connector.registry import Registry
@@ -26,7 +27,6 @@ from shared import channels, keys, rpc
 
 logger = structlog.get_logger(__name__)
 
-RESYNC = rpc.notification("session.resync", {})
 _BLOCK = 1000  # ms
 _COUNT = 200  # stream entries in one read
 
@@ -71,6 +71,10 @@ class Inbox:
             except (RedisError, OSError) as error:
                 logger.warning("inbox_failed", error=str(error))
                 await backoff.pause()
+            except Exception:  # the last resort: whatever was missed, sessions compare
+                logger.exception("inbox_broke")
+                self.lost = True
+                await backoff.pause()
 
     async def check(self) -> None:
         """Drops what was read from the stream, and notices entries that were lost unread. The
@@ -93,7 +97,15 @@ class Inbox:
         Frames that no control comes between are written together."""
         try:
             for entry in entries:
-                await self._deliver(entry)
+                try:
+                    await self._deliver(entry)
+                except (RedisError, OSError):
+                    self.lost = True  # the rest of this entry was not delivered
+                    raise
+                except Exception as failure:  # the last resort: one entry is passed over
+                    logger.error("entry_makes_no_sense", exc_info=failure)
+                    metrics.NONSENSE.labels("bus").inc()
+                    self.lost = True
         finally:
             self._fanout.flush()
 

@@ -1,23 +1,31 @@
-"""Lanes: order and batches on the way to a function.
+"""Lanes: order, batches and fairness on the way to a function.
 
-A lane has one batch under way; what arrives meanwhile becomes the next batch. So an idle lane adds
-no delay, a busy one makes its batches grow by itself, and as a session always takes the same lane
-of a function, its calls stay in order.
+A lane leads to one function and has a few batches under way; what arrives meanwhile becomes the
+next batch. So an idle lane adds no delay, and a busy one makes its batches grow by itself.
+
+Each person has a queue in the lane, and a batch takes of each in turn. While calls of a person are
+under way the next ones wait, so they stay in order, and whoever asks for much waits behind
+themselves. A batch that takes longer than a lane's `patience` holds up nobody else: another one is
+sent for those who are not in it.
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import structlog
 
 from connector import metrics
-from connector.answers import Answer
+from connector.answers import Answer, refused
 from connector.session import Session
+from shared.errors import CallError, Reason
 
 logger = structlog.get_logger(__name__)
+
+_SHARES = 8  # of what may wait, one person has one
+_BROKEN = refused(CallError(Reason.INTERNAL))
 
 
 @dataclass(slots=True)
@@ -34,87 +42,207 @@ class Pending:
 Forward = Callable[[str, Sequence[Pending]], Awaitable[list[Answer]]]
 
 
+class Bounds(NamedTuple):
+    """Of one lane. `batches` may be under way while none of them is late, `late_batches` in all;
+    `share` is how many calls of a batch may be one person's. What waits is bounded in calls and
+    bytes, an eighth of it for each person."""
+
+    batches: int
+    late_batches: int
+    patience: float  # seconds until a batch is late
+    batch: int  # calls
+    batch_bytes: int
+    share: int
+    waiting: int  # calls
+    waiting_bytes: int
+
+
+class _Queue:
+    """One person's calls. `busy`: some are under way."""
+
+    __slots__ = ("busy", "bytes", "calls", "person")
+
+    def __init__(self, person: object) -> None:
+        self.person = person
+        self.calls: deque[Pending] = deque()
+        self.bytes = 0
+        self.busy = False
+
+    def add(self, call: Pending) -> None:
+        self.calls.append(call)
+        self.bytes += call.size
+
+    def next(self) -> Pending | None:
+        """The first call whose client reads its answers. It stays here."""
+        return next((call for call in self.calls if not call.session.clogged), None)
+
+    def remove(self, call: Pending) -> None:
+        self.calls.remove(call)
+        self.bytes -= call.size
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    calls: list[Pending] = field(default_factory=list)
+    queues: list[_Queue] = field(default_factory=list)
+    size: int = 0
+    late: bool = False
+
+
 class Lane:
-    """A bounded queue to one function, with one batch under way."""
+    """The way to one function."""
 
-    __slots__ = (
-        "_batch_bytes",
-        "_batch_calls",
-        "_batches",
-        "_calls",
-        "_forward",
-        "_function",
-        "_hops",
-        "_limit",
-        "_task",
-    )
-
-    def __init__(
-        self, function: str, forward: Forward, limit: int, batch_calls: int, batch_bytes: int
-    ) -> None:
+    def __init__(self, function: str, forward: Forward, bounds: Bounds) -> None:
+        self.bounds = bounds  # may change, as the function's annotations do
         self._function = function
         self._forward = forward
-        self._limit = limit
-        self._batch_calls = batch_calls
-        self._batch_bytes = batch_bytes
         self._hops = metrics.HOP.labels(function)
-        self._batches = metrics.BATCH.labels(function)
-        self._calls: deque[Pending] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._sizes = metrics.BATCH.labels(function)
+        self._queues: dict[object, _Queue] = {}
+        self._ready: OrderedDict[object, _Queue] = OrderedDict()
+        self._waiting = 0
+        self._waiting_bytes = 0
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._late = 0  # of those that are under way
 
     def put(self, call: Pending) -> bool:
-        """Takes the call, or returns False where the lane is full."""
-        if len(self._calls) >= self._limit:
+        """Takes the call, or returns False where too much waits: in all, or of this person."""
+        bounds, person, size = self.bounds, call.session.person, call.size
+        if self._waiting >= bounds.waiting or self._waiting_bytes + size > bounds.waiting_bytes:
             return False
-        self._calls.append(call)
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+        queue = self._queues.get(person)
+        if queue is None:
+            queue = self._queues[person] = _Queue(person)
+        elif (
+            len(queue.calls) >= bounds.waiting // _SHARES
+            or queue.bytes + size > bounds.waiting_bytes // _SHARES
+        ):
+            return False
+        queue.add(call)
+        self._waiting += 1
+        self._waiting_bytes += size
+        if not queue.busy:
+            self._ready[person] = queue
+            self._start()
         return True
+
+    def resume(self, person: object) -> None:
+        """A client of this person reads again, or is gone."""
+        queue = self._queues.get(person)
+        if queue is not None and not queue.busy:
+            self._ready[person] = queue
+            self._start()
 
     @property
     def idle(self) -> bool:
-        return self._task is None
+        return not self._under_way
 
-    async def _run(self) -> None:
-        try:
-            while self._calls:
-                batch = self._next_batch()
-                self._batches.observe(len(batch))
-                with self._hops.time():
-                    answers = await self._forward(self._function, batch)
-                for call, answer in zip(batch, answers, strict=True):
-                    try:
-                        call.answer(answer)
-                    except Exception:  # one client's trouble must not cost the others' answers
-                        logger.exception("answer_broke", function=self._function)
-        finally:
-            self._task = None
+    def _start(self) -> None:
+        while self._ready and self._may_start():
+            batch = self._next_batch()
+            if batch.calls:
+                task = asyncio.get_running_loop().create_task(self._run(batch))
+                self._under_way.add(task)
+                task.add_done_callback(self._under_way.discard)
 
-    def _next_batch(self) -> list[Pending]:
-        batch = [self._calls.popleft()]
-        size = batch[0].size
-        while self._calls and len(batch) < self._batch_calls:
-            size += self._calls[0].size
-            if size > self._batch_bytes:
+    def _may_start(self) -> bool:
+        bounds, count = self.bounds, len(self._under_way)
+        return count - self._late < bounds.batches and count < bounds.late_batches
+
+    def _next_batch(self) -> _Batch:
+        """A call of each person in turn, and again, as far as there is room."""
+        batch, bounds = _Batch(), self.bounds
+        while self._ready and len(batch.calls) < bounds.batch:
+            person, queue = next(iter(self._ready.items()))
+            call = queue.next()
+            if call is not None and not self._fits(batch, call):
                 break
-            batch.append(self._calls.popleft())
+            del self._ready[person]
+            if call is not None:
+                queue.busy = True
+                batch.queues.append(queue)
+                self._take(batch, queue, call)
+        more = batch.queues
+        for _ in range(bounds.share - 1):
+            more = [queue for queue in more if queue.calls and self._take_next(batch, queue)]
+            if not more:
+                break
         return batch
+
+    def _take_next(self, batch: _Batch, queue: _Queue) -> bool:
+        call = queue.next()
+        if call is None or not self._fits(batch, call) or len(batch.calls) >= self.bounds.batch:
+            return False
+        self._take(batch, queue, call)
+        return True
+
+    def _fits(self, batch: _Batch, call: Pending) -> bool:
+        return not batch.calls or batch.size + call.size <= self.bounds.batch_bytes
+
+    def _take(self, batch: _Batch, queue: _Queue, call: Pending) -> None:
+        queue.remove(call)
+        self._waiting -= 1
+        self._waiting_bytes -= call.size
+        batch.calls.append(call)
+        batch.size += call.size
+
+    async def _run(self, batch: _Batch) -> None:
+        self._sizes.observe(len(batch.calls))
+        timer = asyncio.get_running_loop().call_later(self.bounds.patience, self._is_late, batch)
+        try:
+            with self._hops.time():
+                found = await self._forward(self._function, batch.calls)
+            if len(found) != len(batch.calls):
+                raise AssertionError(f"{len(found)} answers to {len(batch.calls)} calls")
+        except Exception:  # the last resort: whoever asked is answered
+            logger.exception("lane_broke", function=self._function)
+            found = [_BROKEN] * len(batch.calls)
+        timer.cancel()
+        for call, answer in zip(batch.calls, found, strict=True):
+            try:
+                call.answer(answer)
+            except Exception:  # one client's trouble must not cost the others' answers
+                logger.exception("answer_broke", function=self._function)
+        self._end(batch)
+
+    def _is_late(self, batch: _Batch) -> None:
+        batch.late = True
+        self._late += 1
+        self._start()
+
+    def _end(self, batch: _Batch) -> None:
+        self._late -= batch.late
+        task = asyncio.current_task()
+        if task is not None:
+            self._under_way.discard(task)
+        for queue in batch.queues:
+            queue.busy = False
+            if queue.calls:
+                self._ready[queue.person] = queue
+            else:
+                del self._queues[queue.person]
+        self._start()
 
 
 class Lanes:
     """All lanes of this connector, made when first used."""
 
-    def __init__(self, make: Callable[[str], Lane]) -> None:
-        self._make = make
-        self._lanes: dict[tuple[str, int], Lane] = {}
+    def __init__(self, forward: Forward) -> None:
+        self._forward = forward
+        self._lanes: dict[str, Lane] = {}
 
-    def of(self, function: str, session: Session, count: int) -> Lane:
-        """The lane of this session for the function, which has `count` of them."""
-        key = (function, session.number % count)
-        lane = self._lanes.get(key)
+    def of(self, function: str, bounds: Bounds) -> Lane:
+        """The lane of a function, which has these bounds from now on."""
+        lane = self._lanes.get(function)
         if lane is None:
-            lane = self._lanes[key] = self._make(function)
+            lane = self._lanes[function] = Lane(function, self._forward, bounds)
+        lane.bounds = bounds
         return lane
+
+    def resume(self, person: object) -> None:
+        """A client of this person reads again, or is gone."""
+        for lane in self._lanes.values():
+            lane.resume(person)
 
     @property
     def idle(self) -> bool:

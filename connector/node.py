@@ -57,6 +57,8 @@ class Node:
                     await self._sweep_dead()
             except (RedisError, OSError, TimeoutError) as error:
                 logger.warning("heartbeat_failed", error=str(error) or type(error).__name__)
+            except Exception:  # the last resort: the next beat is near
+                logger.exception("heartbeat_broke")
             await asyncio.sleep(self._interval)
 
     async def beat(self) -> None:

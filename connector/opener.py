@@ -1,4 +1,4 @@
-"""Opening sessions, in batches, which is what a reconnect storm needs.
+"""Opening and renewing sessions, in batches, which is what a reconnect storm needs.
 
     verify the token → subscribe `user:<uid>` → is the device signed out? → ask the functions that
     announce `session.channels` → subscribe what they say → answer
@@ -16,17 +16,17 @@ from typing import Annotated, Any, TypeVar
 import orjson
 import structlog
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from connector.answers import Answer, refused
+from connector.channel_sources import ChannelSources
+from connector.devices import Devices
 from connector.emitter import Emitter
-from connector.lanes import Forward, Pending
+from connector.limits import Limits
 from connector.registry import Registry
-from connector.routes import CHANNELS, Routes
 from connector.session import Session
 from connector.subscriptions import Subscriptions
-from shared import channels, keys
+from shared import channels
 from shared.errors import CallError, Reason
 from shared.params import invalid_model
 from shared.tokens import Access, Verifier
@@ -58,152 +58,152 @@ class Renew(BaseModel):
     access_token: Annotated[str, StringConstraints(max_length=4000)]
 
 
-@dataclass(slots=True)
-class _Opening:
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """A session that is to be opened or renewed."""
+
     session: Session
-    params: Open
+    access: Access
     answer: Callable[[Answer], None]
+    renews: bool
+    refusal: CallError | None = None
 
 
 class Opener:
     def __init__(
         self,
-        client: Redis,
         verifier: Verifier,
+        devices: Devices,
+        sources: ChannelSources,
         subscriptions: Subscriptions,
         registry: Registry,
-        forward: Forward,
-        routes: Callable[[], Routes],
-        limits: dict[str, Any],
         emitter: Emitter,
+        limits: Limits,
         *,
         batch: int,
         timeout: float,
     ) -> None:
-        self._redis = client
+        """`limits` are those of an open session; a batch of `batch` sessions has `timeout`
+        seconds."""
         self._verifier = verifier
+        self._devices = devices
+        self._sources = sources
         self._subscriptions = subscriptions
         self._registry = registry
-        self._forward = forward
-        self._routes = routes
-        self._limits = limits
         self._emitter = emitter
+        self._limits = limits
         self._batch = batch
         self._timeout = timeout
-        self._waiting: list[_Opening] = []
+        self._waiting: list[_Asked] = []
         self._task: asyncio.Task[None] | None = None
 
     def open(
         self, session: Session, params: dict[str, Any], answer: Callable[[Answer], None]
     ) -> None:
-        """Starts opening; `answer` is called once, `session.opened` is set before."""
-        try:
-            if session.opened or session.uid is not None:
-                raise CallError(Reason.CONFLICT, "the session is open")
-            opening = _Opening(session, _parsed(Open, params), answer)
-            access = self._verifier.access(opening.params.access_token)
-        except CallError as refusal:
-            answer(refused(refusal))
-            return
+        """Starts opening; `answer` is called once, `session.opened` is set before. Raises
+        `CallError`."""
+        if session.opened or session.uid is not None:
+            raise CallError(Reason.CONFLICT, "the session is open")
+        access = self._verifier.access(_parsed(Open, params).access_token)
         _sign(session, access)
-        session.held = []
-        session.left = set()
-        self._waiting.append(opening)
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+        session.opening = True
+        self._put(_Asked(session, access, answer, renews=False))
 
-    def renew(self, session: Session, params: dict[str, Any]) -> Answer:
+    def renew(
+        self, session: Session, params: dict[str, Any], answer: Callable[[Answer], None]
+    ) -> None:
         """The session lives as long as the new token. Raises `CallError`."""
         access = self._verifier.access(_parsed(Renew, params).access_token)
         if not session.opened:
             raise CallError(Reason.UNAUTHENTICATED)
         if (access.uid, access.device) != (session.uid, session.device):
             raise CallError(Reason.FORBIDDEN, "the token is another device's")
-        _sign(session, access)
-        return _result({"expires_at": access.expires * 1000})
+        self._put(_Asked(session, access, answer, renews=True))
 
     @property
     def idle(self) -> bool:
         return self._task is None
+
+    def _put(self, asked: _Asked) -> None:
+        self._waiting.append(asked)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
         try:
             while self._waiting:
                 batch = self._waiting[: self._batch]
                 del self._waiting[: self._batch]
-                await self._open(batch)
+                await self._decide(batch)
+                for asked in batch:
+                    try:
+                        self._answer(asked)
+                    except Exception:  # one client's trouble
+                        logger.exception("answer_broke")
+                self._registry.changed()
         finally:
             self._task = None
 
-    async def _open(self, batch: list[_Opening]) -> None:
-        refusals: dict[int, CallError] = {}
+    async def _decide(self, batch: list[_Asked]) -> None:
+        """Finds who may not, and gives the others their channels."""
         try:
             async with asyncio.timeout(self._timeout):
-                await self._join(batch, refusals)
+                await self._join(batch)
+            return
         except (RedisError, OSError, TimeoutError) as error:
             logger.warning("open_failed", sessions=len(batch), error=str(error))
-            for opening in batch:
-                refusals[opening.session.number] = CallError(Reason.UNAVAILABLE, retry_after=1)
-        now = int(time.time() * 1000)
-        for opening in batch:
-            session = opening.session
-            session.left = None
-            refusal = refusals.get(session.number)
-            if refusal is None and not session.closing:
-                session.opened = True
-                self._emitter.opened(session)
-                opening.answer(_result(self._opened(session, now)))
-                continue
-            self._subscriptions.drop(session)
-            session.uid = session.device = None
-            opening.answer(refused(refusal or CallError(Reason.UNAUTHENTICATED)))
-        self._registry.changed()
+            refusal = CallError(Reason.UNAVAILABLE, retry_after=1)
+        except Exception:  # the last resort: whoever asked is answered
+            logger.exception("open_broke", sessions=len(batch))
+            refusal = CallError(Reason.INTERNAL)
+        for asked in batch:
+            asked.refusal = asked.refusal or refusal
 
-    async def _join(self, batch: list[_Opening], refusals: dict[int, CallError]) -> None:
-        for opening in batch:
-            if opening.session.uid is not None and not opening.session.closing:
-                self._subscriptions.subscribe(opening.session, channels.user(opening.session.uid))
+    async def _join(self, batch: list[_Asked]) -> None:
+        opening = [each for each in batch if not each.renews and not each.session.closing]
+        for asked in opening:
+            self._subscriptions.subscribe(asked.session, channels.user(asked.access.uid))
         await self._registry.flush()
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for opening in batch:
-                pipe.exists(keys.revoked(opening.session.device or ""))
-            revoked = await pipe.execute()
-        for opening, dead in zip(batch, revoked, strict=True):
-            if dead:
-                refusals[opening.session.number] = CallError(
-                    Reason.UNAUTHENTICATED, "the device is signed out"
-                )
-        for source in self._routes().channel_sources:
-            await self._ask(source.function, batch, refusals)
+        refusals = await self._devices.refusals([each.access for each in batch])
+        for asked, refusal in zip(batch, refusals, strict=True):
+            asked.refusal = refusal
+        sessions = [each.session for each in opening if each.refusal is None]
+        refused_by_one = await self._sources.give(sessions)
+        for asked in opening:
+            if asked.session in refused_by_one:
+                asked.refusal = CallError(Reason.UNAVAILABLE, retry_after=1)
         await self._registry.flush()
 
-    async def _ask(
-        self, function: str, batch: list[_Opening], refusals: dict[int, CallError]
-    ) -> None:
-        calls = [
-            Pending(CHANNELS, opening.params.device.model_dump(), 0, opening.session, _ignore)
-            for opening in batch
-            if opening.session.number not in refusals and not opening.session.closing
-        ]
-        if not calls:
+    def _answer(self, asked: _Asked) -> None:
+        session, refusal = asked.session, asked.refusal
+        if refusal is None and session.closing:
+            refusal = CallError(Reason.UNAUTHENTICATED)
+        if asked.renews:
+            if refusal is None:
+                _sign(session, asked.access)
+            expires = {"expires_at": asked.access.expires * 1000}
+            asked.answer(_result(expires) if refusal is None else refused(refusal))
             return
-        for call, answer in zip(calls, await self._forward(function, calls), strict=True):
-            session = call.session
-            found = orjson.loads(answer)
-            if "error" in found:
-                refusals[session.number] = CallError(Reason.UNAVAILABLE, retry_after=1)
-                continue
-            for channel in found["result"]["channels"]:
-                if channel not in (session.left or ()) and not session.closing:
-                    self._subscriptions.subscribe(session, channel)
+        session.opening = False
+        if refusal is None:
+            now = time.monotonic()
+            session.opened = True
+            session.limit(self._limits, now)
+            self._emitter.opened(session)
+            asked.answer(_result(self._opened(session)))
+            return
+        self._subscriptions.drop(session)
+        self._sources.forget(session)
+        session.uid = session.device = None
+        asked.answer(refused(refusal))
 
-    def _opened(self, session: Session, now: int) -> dict[str, Any]:
+    def _opened(self, session: Session) -> dict[str, Any]:
         return {
             "uid": session.uid,
             "sid": session.sid,
             "expires_at": int(session.expires * 1000),
-            "server_time": now,
-            "limits": self._limits,
+            "server_time": time.time_ns() // 1_000_000,
+            "limits": self._limits.as_result(),
         }
 
 
@@ -223,7 +223,3 @@ def _parsed(model: type[M], params: dict[str, Any]) -> M:
 
 def _result(value: dict[str, Any]) -> Answer:
     return orjson.dumps({"result": value})
-
-
-def _ignore(answer: Answer) -> None:
-    pass

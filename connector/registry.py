@@ -9,7 +9,6 @@ import asyncio
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from connector.backoff import Backoff
 from connector.subscriptions import Subscriptions
@@ -56,8 +55,8 @@ class Registry:
             waiting, self._waiting = self._waiting, []
             try:
                 await self._tell()
-            except (RedisError, OSError) as error:
-                logger.warning("registry_failed", error=str(error))
+            except Exception as error:  # whatever it was, it is told again
+                logger.warning("registry_failed", error=str(error) or type(error).__name__)
                 self._waiting = waiting + self._waiting
                 self._wake.set()
                 await backoff.pause()

@@ -1,13 +1,17 @@
 """One client's session: what its frames mean and what it may still do. No socket, no Redis here."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
+from connector.limits import Bucket, Limits
 from shared import rpc
 from shared.errors import CallError, Reason
 from shared.rpc import BadRequestError, Request
 
 GOING_AWAY = 1001
+PROTOCOL_ERROR = 1002
+UNSUPPORTED = 1003
+TOO_LARGE = 1009
 SIGNED_OUT = 4001
 ABUSE = 4003
 TOO_SLOW = 4008
@@ -15,28 +19,10 @@ TOO_SLOW = 4008
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The frame is answered at once with this frame; too many in a row close the session."""
+    """The frame is answered at once with this frame; `close` ends the session besides."""
 
     frame: bytes
     close: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one session may do."""
-
-    rate: float  # calls a second, sustained
-    burst: int  # calls at once
-    in_flight: int  # unanswered calls before reading pauses
-    invalid_in_a_row: int
-
-    def as_result(self, frame_limit: int) -> dict[str, Any]:
-        return {
-            "frame_bytes": frame_limit,
-            "calls_per_second": self.rate,
-            "burst": self.burst,
-            "in_flight": self.in_flight,
-        }
 
 
 class Outlet(Protocol):
@@ -50,31 +36,35 @@ class Outlet(Protocol):
 
 
 class Session:
-    """State of one socket, from the upgrade on."""
+    """State of one socket, from the upgrade on; or of a caller over HTTP (`is_socket` is False)."""
 
     __slots__ = (
+        "_bytes",
+        "_calls",
+        "_limits",
+        "_noise",
         "agent",
+        "asked",
         "channels",
+        "clogged",
         "closing",
         "device",
         "expires",
-        "held",
         "in_flight",
+        "in_flight_bytes",
         "invalid",
         "ip",
         "is_socket",
         "left",
-        "limits",
         "number",
         "opened",
+        "opening",
         "outlet",
         "pinged",
         "roles",
         "seen",
         "sid",
         "since",
-        "tokens",
-        "tokens_at",
         "uid",
     )
 
@@ -88,21 +78,23 @@ class Session:
         *,
         ip: str = "",
         agent: str = "",
+        is_socket: bool = True,
     ) -> None:
         self.number = number
         self.sid = sid
+        self.outlet = outlet
         self.ip = ip
         self.agent = agent
-        self.is_socket = True
-        self.limits = limits
-        self.outlet = outlet
+        self.is_socket = is_socket
         self.since = now
         self.seen = now
-        self.tokens: float = limits.burst
-        self.tokens_at = now
+        self.limit(limits, now)
         self.pinged: float | None = None  # when, if nothing came since
         self.invalid = 0
         self.in_flight = 0
+        self.in_flight_bytes = 0
+        self.clogged = False  # its client does not read, so nothing is called for it
+        self.opening = False
         self.opened = False
         self.closing = False
         self.uid: str | None = None
@@ -110,8 +102,20 @@ class Session:
         self.roles: tuple[str, ...] = ()
         self.expires = 0.0
         self.channels: set[str] = set()
-        self.left: set[str] | None = None  # channels left while the session is being opened
-        self.held: list[bytes] | None = None  # frames that came while it is being opened
+        self.asked = 0  # functions that are being asked for its channels
+        self.left: set[str] | None = None  # channels left while they are
+
+    def limit(self, limits: Limits, now: float) -> None:
+        """From now on these limits hold."""
+        self._limits = limits
+        self._calls = Bucket(limits.calls, now)
+        self._bytes = Bucket(limits.bytes, now)
+        self._noise = Bucket(limits.noise, now)
+
+    @property
+    def person(self) -> object:
+        """Whose calls wait for each other: the person's; the session's where nobody signed in."""
+        return self if self.uid is None else self.uid
 
     def receive(self, frame: bytes, now: float) -> Request | Refused:
         """What a text frame asks for: a request to pass on, or what to answer at once."""
@@ -119,31 +123,48 @@ class Session:
             request = rpc.parse_request(frame)
         except BadRequestError as bad:
             self.invalid += 1
-            abuse = self.invalid >= self.limits.invalid_in_a_row
-            return Refused(rpc.error(bad.id, bad.fault.as_dict()), ABUSE if abuse else None)
+            abuse = self.invalid >= self._limits.invalid_in_a_row
+            return self._refused(bad.id, bad.fault, now, abuse=abuse)
         self.invalid = 0
-        wait = self._wait(now)
-        if wait:
-            slow_down = CallError(Reason.RATE_LIMITED, retry_after=wait)
-            return Refused(rpc.error(request.id, slow_down.as_dict()))
+        try:
+            self.count(len(frame), now)
+        except CallError as refusal:
+            return self._refused(request.id, refusal, now)
         return request
 
-    def _wait(self, now: float) -> float:
-        """Takes one token from the bucket, or says how many seconds until there is one."""
-        rate = self.limits.rate
-        self.tokens = min(self.limits.burst, self.tokens + (now - self.tokens_at) * rate)
-        self.tokens_at = now
-        if self.tokens < 1:
-            return round((1 - self.tokens) / rate, 3) or 0.001
-        self.tokens -= 1
-        return 0.0
+    def count(self, size: int, now: float) -> None:
+        """Counts one request of so many bytes. Raises `rate_limited` and `too_large`."""
+        if size > self._limits.frame:
+            raise CallError(Reason.TOO_LARGE, f"at most {self._limits.frame} bytes")
+        wait = self._bytes.take(now, size) or self._calls.take(now)
+        if wait:
+            raise CallError(Reason.RATE_LIMITED, retry_after=wait)
+
+    def fragment(self, size: int, now: float) -> bool:
+        """Counts a part of a message. False where there are too many."""
+        return not (self._calls.take(now) if size else self._noise.take(now))
+
+    def noise(self, now: float) -> bool:
+        """Counts what asks for nothing, such as a ping. False where it is a flood."""
+        return not self._noise.take(now)
+
+    def _refused(
+        self, id_: object, fault: CallError, now: float, *, abuse: bool = False
+    ) -> Refused:
+        flood = not self.noise(now)
+        return Refused(rpc.error(id_, fault.as_dict()), ABUSE if abuse or flood else None)
 
     @property
     def full(self) -> bool:
         """Whether reading is to pause until calls are answered."""
-        return self.in_flight >= self.limits.in_flight
+        limits = self._limits
+        return self.in_flight >= limits.in_flight or self.in_flight_bytes >= limits.in_flight_bytes
 
     @property
     def slack(self) -> bool:
         """Whether reading may go on."""
-        return self.in_flight <= self.limits.in_flight // 2
+        limits = self._limits
+        return (
+            self.in_flight <= limits.in_flight // 2
+            and self.in_flight_bytes <= limits.in_flight_bytes // 2
+        )

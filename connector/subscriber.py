@@ -77,13 +77,21 @@ class Subscriber:
         self._wake.set()
 
     async def run(self) -> None:
+        """Until `stop`. What breaks is this function's trouble: it is counted, and tried again."""
         while not self._stopped:
-            batch = self.backlog.take(_clock(), self._batch)
-            if batch:
-                await self._deliver(batch)
-            await self._acknowledge()
-            if not batch:
-                await self._until_due()
+            try:
+                await self._step()
+            except Exception:  # the last resort; what was not settled stays pending in Redis
+                logger.exception("subscriber_broke", function=self.function)
+                await self._backoff.pause()
+
+    async def _step(self) -> None:
+        batch = self.backlog.take(_clock(), self._batch)
+        if batch:
+            await self._deliver(batch)
+        await self._acknowledge()
+        if not batch:
+            await self._until_due()
 
     async def _until_due(self) -> None:
         due = self.backlog.next_due
@@ -116,7 +124,11 @@ class Subscriber:
         else:
             self._backoff.reset()
             for waiting, answer in zip(batch, found, strict=True):
-                self._judge(waiting, answer)
+                try:
+                    self._judge(waiting, answer)
+                except Exception as failure:  # the last resort: it counts against this event
+                    logger.exception("judging_broke", function=self.function)
+                    self._failed([waiting], str(failure))
 
     def _judge(self, waiting: Waiting, answer: Answer) -> None:
         error = answers.error(answer)
@@ -124,11 +136,11 @@ class Subscriber:
             self.backlog.done(waiting)
             self._count("handled")
         elif error["code"] == Code.TRY_AGAIN and "retry_after" in error["data"]:
-            pause = min(max(0.0, float(error["data"]["retry_after"])), _LONGEST_WAIT)
+            pause = min(error["data"]["retry_after"], _LONGEST_WAIT)
             self.backlog.later(waiting, _clock() + pause)
             self._count("later")
         else:
-            self._failed([waiting], f"{error['data'].get('reason')}: {error['message']}")
+            self._failed([waiting], f"{error['data']['reason']}: {error['message']}")
 
     def _failed(self, batch: list[Waiting], why: str) -> None:
         for waiting in batch:

@@ -110,17 +110,70 @@ class Settings(BaseSettings):
     pong_timeout: float = Field(10.0, gt=0)
     rate_per_second: float = Field(1000.0, gt=0, description="calls of one session, sustained")
     rate_burst: int = Field(10_000, gt=0, description="calls of one session at once")
+    bytes_per_second: float = Field(
+        4 * 1024 * 1024, gt=0, description="bytes of one session's frames, sustained"
+    )
+    bytes_burst: int = Field(32 * 1024 * 1024, gt=0, description="bytes of its frames at once")
+    noise_per_second: float = Field(
+        50.0, gt=0, description="pings, empty fragments and refused calls of one socket, sustained"
+    )
+    noise_burst: int = Field(500, gt=0, description="of these at once, then close 4003")
+    public_per_second: float = Field(
+        100.0, gt=0, description="calls of a socket without a session, sustained"
+    )
+    public_burst: int = Field(1000, gt=0, description="calls of a socket without a session at once")
+    public_address_per_second: float = Field(
+        200.0, gt=0, description="public calls over HTTP from one address, sustained"
+    )
+    public_address_burst: int = Field(
+        2000, gt=0, description="public calls over HTTP from one address at once"
+    )
+    public_frame_limit: int = Field(
+        8 * 1024, gt=0, description="bytes of a call by who has not signed in"
+    )
+    unopened_limit: int = Field(
+        2000, ge=1, description="sockets without a session from one address; the oldest go first"
+    )
     in_flight_limit: int = Field(
         256, gt=0, description="unanswered calls before reading of the socket pauses"
     )
+    in_flight_bytes: int = Field(
+        1024 * 1024, gt=0, description="bytes of unanswered calls before reading pauses"
+    )
     invalid_frames_limit: int = Field(10, gt=0, description="in a row, then close 4003")
     send_buffer_limit: int = Field(
-        1024 * 1024, gt=0, description="bytes a reader may lag behind, then close 4008"
+        1024 * 1024,
+        gt=0,
+        description="bytes a reader may lag behind; beyond, nothing more is called for it",
     )
+    send_buffer_most: int = Field(
+        16 * 1024 * 1024, gt=0, description="bytes a reader may lag behind at all, then close 4008"
+    )
+    slow_reader_timeout: float = Field(
+        10.0, gt=0, description="seconds without progress of who lags behind, then close 4008"
+    )
+    trusted_proxies: str = Field(
+        "", description="networks, separated by commas, whose X-Forwarded-For is believed"
+    )
+    http_body_timeout: float = Field(10.0, gt=0, description="seconds for the body of a request")
+    http_answer_timeout: float = Field(40.0, gt=0, description="seconds for the answer to one")
+    http_requests_limit: int = Field(1000, ge=1, description="requests of a connector at once")
     lanes: int = Field(4, ge=1, description="lanes of a function; its annotation overrides")
-    lane_batch: int = Field(256, ge=1, description="calls in one batch")
+    lane_late_batches: int = Field(
+        32, ge=1, description="batches of a function under way where some are late"
+    )
+    lane_patience: float = Field(0.5, gt=0, description="seconds until a batch is late")
+    lane_batch: int = Field(256, ge=1, description="calls in one batch, its annotation lowers it")
+    lane_share: int = Field(
+        16, ge=1, description="calls of one person in a batch; its annotation overrides"
+    )
     lane_batch_bytes: int = Field(1024 * 1024, gt=0, description="of frames in one batch")
-    lane_queue: int = Field(4096, ge=1, description="calls waiting in one lane")
+    lane_queue: int = Field(
+        4096, ge=8, description="calls waiting for one function, an eighth of it of one person"
+    )
+    lane_queue_bytes: int = Field(
+        32 * 1024 * 1024, gt=0, description="and their bytes, an eighth of it of one person"
+    )
     call_timeout: float = Field(15.0, gt=0, description="seconds for one HTTP call")
     answer_limit: int = Field(
         64 * 1024 * 1024, gt=0, description="bytes of what a function answers to one batch"

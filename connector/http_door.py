@@ -1,0 +1,276 @@
+"""HTTP on the connector's port: `POST /v1/rpc`, and the pages of operators.
+
+A caller over HTTP has what a session has (limits, a place in lanes), kept for a while under the
+person and device, or under the address where nobody signed in. Bodies are small and must come
+within some seconds.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from redis.exceptions import RedisError
+
+from connector import answers, metrics, peers
+from connector.answers import Answer, refused
+from connector.devices import Devices
+from connector.limits import Limits
+from connector.peers import Peers, place
+from connector.session import Session
+from shared import rpc, tokens
+from shared.errors import HTTP_STATUS, CallError, Code, Reason
+from shared.rpc import BadRequestError, Request
+from shared.settings import Settings
+from shared.tokens import Access, Verifier
+
+logger = structlog.get_logger(__name__)
+
+RPC = "/v1/rpc"
+_CALLERS = 20_000  # kept at most
+_METRICS_FOR = 1.0  # seconds
+
+Call = Callable[[Session, Request, int, Callable[[Answer], None]], None]
+
+
+class _Nowhere:
+    """The outlet of a caller over HTTP, to whom nothing is sent unasked."""
+
+    def write(self, frame: bytes) -> None:
+        pass
+
+    def write_framed(self, wire: bytes, count: int) -> None:
+        pass
+
+
+class HttpDoor:
+    """`protocol` speaks with one connection. `call` hands a request to its function, as a socket's;
+    `is_public` says which methods need no token."""
+
+    def __init__(
+        self,
+        call: Call,
+        is_public: Callable[[str], bool],
+        ready: Callable[[], bool],
+        count_frames: Callable[[], None],
+        verifier: Verifier,
+        devices: Devices,
+        who: Peers,
+        signed_in: Limits,
+        anonymous: Limits,
+        config: Settings,
+    ) -> None:
+        self._call = call
+        self._is_public = is_public
+        self._ready = ready
+        self._count_frames = count_frames
+        self._verifier = verifier
+        self._devices = devices
+        self._peers = who
+        self._signed_in = signed_in
+        self._anonymous = anonymous
+        self._frame_limit = config.frame_limit
+        self._body_timeout = config.http_body_timeout
+        self._answer_timeout = config.http_answer_timeout
+        self._busy_limit = config.http_requests_limit
+        self._busy = 0
+        self._callers: OrderedDict[object, Session] = OrderedDict()
+        self._numbers = 0
+        self._metrics: tuple[float, bytes] = (-_METRICS_FOR, b"")
+        self._server = web.Server(
+            self._answer,
+            access_log=None,
+            keepalive_timeout=30.0,
+            lingering_time=1.0,
+            auto_decompress=False,
+            max_line_size=8190,
+            max_field_size=8190,
+        )
+
+    def protocol(self) -> asyncio.Protocol:
+        return self._server()
+
+    async def close(self, patience: float) -> None:
+        """Ends all connections when their requests are answered."""
+        await self._server.shutdown(patience)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            match request.method, request.path:
+                case "POST", path if path == RPC:
+                    return await self._rpc(request)
+                case _, path if path == RPC:
+                    return web.Response(status=405, headers={"Allow": "POST"})
+                case "GET", "/healthz":
+                    return web.Response(text="ok\n")
+                case "GET", "/readyz":
+                    ready = self._ready()
+                    text = "ready\n" if ready else "not ready\n"
+                    return web.Response(status=200 if ready else 503, text=text)
+                case "GET", "/metrics":
+                    return self._metrics_page()
+                case _:
+                    return web.Response(status=404, text="not found\n")
+        except asyncio.CancelledError:
+            raise
+        except Exception:  # the last resort: it is this request's trouble alone
+            logger.exception("request_broke", path=request.path[:100])
+            return _response(None, refused(CallError(Reason.INTERNAL)))
+
+    async def _rpc(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self._busy >= self._busy_limit:
+            return _closing(None, CallError(Reason.OVERLOADED, retry_after=1))
+        self._busy += 1
+        try:
+            return await self._served(request)
+        finally:
+            self._busy -= 1
+
+    async def _served(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            body = await self._body(request)
+            asked = rpc.parse_request(body)
+        except CallError as refusal:
+            return _closing(None, refusal)
+        except BadRequestError as bad:
+            return _response(bad.id, refused(self._counted(request, bad.fault)))
+        try:
+            session = await self._caller(request, asked.method)
+            session.count(len(body), time.monotonic())
+            if session.full:
+                raise CallError(Reason.OVERLOADED, retry_after=1)
+            found = await self._called(session, asked, len(body))
+        except CallError as refusal:
+            metrics.REFUSED.labels(refusal.reason).inc()
+            found = refused(refusal)
+        return _response(asked.id, found)
+
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        """Raises `too_large`, and `timeout` for who sends too slowly."""
+        limit = self._frame_limit
+        if (request.content_length or 0) > limit:
+            raise CallError(Reason.TOO_LARGE, f"at most {limit} bytes")
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._body_timeout):
+                async for part in request.content.iter_any():
+                    body += part
+                    if len(body) > limit:
+                        raise CallError(Reason.TOO_LARGE, f"at most {limit} bytes")
+        except TimeoutError:
+            raise CallError(Reason.TIMEOUT, "the body took too long") from None
+        return bytes(body)
+
+    async def _caller(self, request: web.BaseRequest, method: str) -> Session:
+        """Who calls. Raises `unauthenticated`, `token_expired` and `unavailable`."""
+        header = request.headers.get("Authorization")
+        ip = self._address(request)
+        agent = peers.agent(request.headers.get("User-Agent"))
+        if self._is_public(method) or header is None:
+            return self._kept(("address", place(ip)), ip, agent, self._anonymous)
+        try:
+            access = self._verifier.access(tokens.bearer(header))
+        except CallError:
+            stranger = self._kept(("address", place(ip)), ip, agent, self._anonymous)
+            stranger.count(0, time.monotonic())
+            raise
+        await self._require_alive(access)
+        session = self._kept(("device", access.uid, access.device), ip, agent, self._signed_in)
+        session.uid, session.device, session.roles = access.uid, access.device, access.roles
+        session.ip, session.agent = ip, agent
+        return session
+
+    async def _require_alive(self, access: Access) -> None:
+        try:
+            (refusal,) = await self._devices.refusals([access])
+        except (RedisError, OSError, TimeoutError) as error:
+            logger.warning("device_unknown", error=str(error))
+            refusal = CallError(Reason.UNAVAILABLE, retry_after=1)
+        if refusal is not None:
+            raise refusal
+
+    async def _called(self, session: Session, request: Request, size: int) -> Answer:
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        session.in_flight += 1
+        session.in_flight_bytes += size
+
+        def answer(found: Answer) -> None:
+            session.in_flight -= 1
+            session.in_flight_bytes -= size
+            if not answered.done():
+                answered.set_result(found)
+
+        self._call(session, request, size, answer)
+        try:
+            async with asyncio.timeout(self._answer_timeout):
+                return await asyncio.shield(answered)
+        except TimeoutError:
+            raise CallError(Reason.TIMEOUT, retry_after=1) from None
+
+    def _counted(self, request: web.BaseRequest, fault: CallError) -> CallError:
+        """The fault, or that there were too many: nonsense is no cheaper than calls."""
+        ip = self._address(request)
+        session = self._kept(("address", place(ip)), ip, "", self._anonymous)
+        try:
+            session.count(0, time.monotonic())
+        except CallError as refusal:
+            return refusal
+        return fault
+
+    def _kept(self, key: object, ip: str, agent: str, limits: Limits) -> Session:
+        session = self._callers.get(key)
+        if session is None:
+            self._numbers += 1
+            sid, now = f"http{self._numbers}", time.monotonic()
+            session = Session(-self._numbers, sid, limits, _Nowhere(), now, is_socket=False)
+            session.ip, session.agent = ip, agent
+            self._callers[key] = session
+            self._forget_old()
+        self._callers.move_to_end(key)
+        return session
+
+    def _forget_old(self) -> None:
+        if len(self._callers) <= _CALLERS:
+            return
+        for key, session in self._callers.items():
+            if not session.in_flight:
+                del self._callers[key]
+                return
+
+    def _address(self, request: web.BaseRequest) -> str:
+        transport = request.transport
+        peername: Any = None if transport is None else transport.get_extra_info("peername")
+        return self._peers.address(peername, request.headers.get("X-Forwarded-For"))
+
+    def _metrics_page(self) -> web.Response:
+        at, page = self._metrics
+        if time.monotonic() - at >= _METRICS_FOR:
+            self._count_frames()
+            page = generate_latest()
+            self._metrics = time.monotonic(), page
+        return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _response(id_: object, answer: Answer) -> web.Response:
+    """An answer as JSON-RPC, its HTTP status after its error."""
+    headers = {"Content-Type": "application/json"}
+    error = None if answer.startswith(b'{"result"') else answers.error(answer)
+    status = 200
+    if error is not None:
+        code = error["code"]
+        status = HTTP_STATUS[Code(code)] if code in HTTP_STATUS else 400
+        if "retry_after" in error["data"]:
+            headers["Retry-After"] = str(max(1, round(error["data"]["retry_after"])))
+    return web.Response(status=status, body=rpc.answer(id_, answer), headers=headers)
+
+
+def _closing(id_: object, refusal: CallError) -> web.Response:
+    """A refusal of what was not even read: the connection ends with it."""
+    metrics.REFUSED.labels(refusal.reason).inc()
+    response = _response(id_, refused(refusal))
+    response.force_close()
+    return response

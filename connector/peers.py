@@ -1,0 +1,62 @@
+"""Who is at the other end of a connection: the socket's address, or what trusted proxies say.
+
+`X-Forwarded-For` is believed as far as trusted proxies wrote it: read from the right, the first
+address that is none of theirs is the client's (as MDN and RFC 7239, section 8.1, advise).
+"""
+
+import ipaddress
+from typing import Any
+
+AGENT_LENGTH = 200
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Peers:
+    def __init__(self, trusted_proxies: str) -> None:
+        """`trusted_proxies` are networks, separated by commas. Raises `ValueError`."""
+        self._trusted: list[Network] = [
+            ipaddress.ip_network(each.strip(), strict=False)
+            for each in trusted_proxies.split(",")
+            if each.strip()
+        ]
+
+    def address(self, peername: Any, forwarded_for: str | None) -> str:
+        """The client's address; empty where the socket has none."""
+        peer = _parsed(str(peername[0])) if isinstance(peername, tuple) and peername else None
+        if peer is None:
+            return ""
+        found = peer
+        for text in reversed((forwarded_for or "").split(",")):
+            if not self._is_trusted(found):
+                break
+            given = _parsed(text.strip())
+            if given is None:
+                break
+            found = given
+        return str(found)
+
+    def _is_trusted(self, address: Address) -> bool:
+        return any(address in network for network in self._trusted)
+
+
+def place(address: str) -> str:
+    """What is limited as one: an IPv4 address, the /64 of an IPv6 address."""
+    found = _parsed(address)
+    if isinstance(found, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((found, 64), strict=False))
+    return address
+
+
+def agent(header: str | None) -> str:
+    """What a client's program calls itself: printable, and not long."""
+    return "".join(filter(str.isprintable, header or ""))[:AGENT_LENGTH]
+
+
+def _parsed(text: str) -> Address | None:
+    try:
+        found = ipaddress.ip_address(text.split("%")[0].strip("[]"))
+    except ValueError:
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
