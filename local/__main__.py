@@ -1,9 +1,10 @@
-"""`python -m local up`: the whole system, until Ctrl-C or SIGTERM. `python -m local deploy`: a
-function more, while it runs."""
+"""`python -m local up`: the whole system, until Ctrl-C or SIGTERM. While it runs, `python -m local
+deploy`: a function more, and `python -m local restart`: functions or connectors anew."""
 
 import asyncio
 import signal
 import sys
+from enum import StrEnum
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ from typing import Annotated
 import typer
 
 from local import journal
+from local.control import ControlError, ask
 from local.deploy import DeployFailedError, Front
 from local.deployment import StackFileError, read_stack
 from local.layout import Layout, from_environment
@@ -19,6 +21,11 @@ from local.stack import Stack
 from shared import secretfiles
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+class Restarted(StrEnum):
+    FUNCTIONS = "functions"
+    CONNECTORS = "connectors"
 
 
 @app.callback()
@@ -59,6 +66,21 @@ def deploy(
     except (StackFileError, DeployFailedError, secretfiles.SecretMissingError) as error:
         typer.echo(f"failed: {error}", err=True)
         raise typer.Exit(1) from None
+
+
+@app.command()
+def restart(
+    what: Restarted,
+    directory: Annotated[Path, typer.Option(help="where data and logs are kept")] = Path(".local"),
+) -> None:
+    """Restarts functions or connectors of what runs, so that they read their secrets again. Calls
+    that they have are answered."""
+    try:
+        ask(directory.resolve(), what)
+    except ControlError as error:
+        typer.echo(f"failed: {error}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"{what} restarted")
 
 
 async def _up(layout: Layout) -> int:
@@ -113,11 +135,12 @@ def _greeting(layout: Layout) -> list[str]:
             return f"127.0.0.1:{port}"
         return f"external, {name} says where"
 
-    gateway = f"{layout.gateway_url}/function/NAME"
+    gateway = layout.gateway_url
     if layout.gateway_port is None:
         gateway = place(None, "STONECHAT_GATEWAY_URL") + "; no function is started here"
     return [
         f"clients   {'  '.join(layout.connector_urls)}",
+        f"          {'  '.join(layout.door_urls)}",
         f"gateway   {gateway}",
         f"metrics   http://127.0.0.1:{layout.connector_ports[0]}/metrics",
         f"valkey    {place(layout.redis_port, 'STONECHAT_REDIS_URL')}",
@@ -137,7 +160,7 @@ def _curl(layout: Layout) -> list[str]:
         '{"jsonrpc":"2.0","id":1,"method":"auth.register",'
         '"params":{"username":"carol","password":"correct horse"}}'
     )
-    return [f"    curl {layout.gateway_url}/function/auth -d '{request}'"]
+    return [f"    curl {layout.door_urls[0]} -d '{request}'"]
 
 
 if __name__ == "__main__":

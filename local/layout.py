@@ -61,6 +61,11 @@ class Layout:
     def connector_urls(self) -> list[str]:
         return [f"ws://{ports.LOOPBACK}:{port}/v1" for port in self.connector_ports]
 
+    @property
+    def door_urls(self) -> list[str]:
+        """Where the methods are over HTTP."""
+        return [f"http://{ports.LOOPBACK}:{port}/v1/rpc" for port in self.connector_ports]
+
     def child_environment(self) -> dict[str, str]:
         """What our own processes are started with."""
         found = dict(os.environ) | dict(self.environment)

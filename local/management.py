@@ -53,6 +53,7 @@ class Management:
             ("DELETE", "/system/functions", self.remove),
             ("GET", "/system/function/{name}", self.function),
             ("POST", "/system/scale-function/{name}", self.scale),
+            ("POST", "/system/restart", self.restart),
             ("GET", "/system/logs", self.logs),
             ("GET", "/system/secrets", self.secrets),
             ("POST", "/system/secrets", self.put_secret),
@@ -99,6 +100,11 @@ class Management:
         if not isinstance(count, int):
             raise DeploymentError("replicas: a number is needed")
         await self._provider.scale(request.match_info["name"], count)
+        return web.Response(status=202)
+
+    async def restart(self, request: web.Request) -> web.Response:
+        """All functions anew; OpenFaaS has no such call, its operators have Kubernetes'."""
+        await self._provider.restart()
         return web.Response(status=202)
 
     async def logs(self, request: web.Request) -> web.StreamResponse:

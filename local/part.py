@@ -56,6 +56,8 @@ class Part:
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._stopping = False
+        self._settled = asyncio.Event()  # no other process is about to take its place
+        self._settled.set()
 
     @property
     def pid(self) -> int:
@@ -91,10 +93,27 @@ class Part:
             await self.kill()
             raise
 
+    async def restart(self) -> None:
+        """Another process in its place, for whoever waits for it too. Raises `PartFailedError`,
+        and counts as dead then."""
+        self._settled.clear()
+        try:
+            await self.stop()
+            await self.start()
+        except PartFailedError:
+            self._stopping = False
+            raise
+        finally:
+            self._settled.set()
+
     async def wait(self) -> None:
-        """Returns when the process was stopped. Raises `PartFailedError` where it died."""
-        assert self._process is not None
-        code = await self._process.wait()
+        """Returns when the part was stopped. Raises `PartFailedError` where it died."""
+        ended = None
+        while ended is not self._process:
+            ended = self._process
+            assert ended is not None
+            code = await ended.wait()
+            await self._settled.wait()
         if not self._stopping:
             raise PartFailedError(f"{self.name} died {await self._obituary(code)}")
 

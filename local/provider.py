@@ -128,6 +128,13 @@ class Provider:
             await self._roll(packed, max(1, len(before.replicas)) if before else 1)
             self._remember(packed)
 
+    async def restart(self) -> None:
+        """All functions anew, as they are: secrets and settings are read again. Raises
+        `FunctionFailedError` where one does not start, which goes on as it was."""
+        async with self._changing:
+            functions = list(self.functions.values())
+            await _all(self._roll(each.packed, len(each.replicas)) for each in functions)
+
     async def remove(self, name: str) -> None:
         """From now on there is no such function; calls it has are answered. Raises
         `UnknownFunctionError`."""
@@ -192,6 +199,7 @@ class Provider:
         name = packed.deployment.name
         environment = packed.deployment.environment | self._environment
         environment["STONECHAT_SECRETS_DIR"] = str(self._mounted(packed.deployment))
+        environment["STONECHAT_FUNCTION"] = name
         output.rotate(log)
         starter: Forks | Watchdogs = self._forks
         if packed.deployment.labels.get(WATCHDOG_LABEL) == "true":

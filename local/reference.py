@@ -16,7 +16,7 @@ import yaml
 from pydantic import TypeAdapter
 
 from connector.opener import Open, Opener, Renew
-from shared.errors import CallError, Code, Reason
+from shared.errors import HTTP_STATUS, CallError, Code, Reason
 from shared.shapes import NOTIFICATIONS, Opened, Renewed
 
 ROOT = Path(__file__).parent.parent
@@ -25,6 +25,16 @@ ASYNCAPI = ROOT / "docs" / "asyncapi.json"
 VERSION = "1.0.0"
 _REFS = "#/components/schemas/{model}"
 _RESERVED = "session."  # between connectors and functions
+_OF_SOCKETS = {"session.open", "session.renew"}  # an HTTP call has no session
+_PATH = "/v1/rpc"
+_DOOR = f"http://127.0.0.1:8001{_PATH}"
+_TRANSPORT = (
+    "Every method, over a connector's WebSocket (asyncapi.json) and over HTTP: POST one JSON-RPC "
+    f"2.0 request to `{_PATH}` of any connector, with `Authorization: Bearer <access token>` "
+    "unless the method is public (`x-public`). Limits, hooks and rights are the same at both "
+    "doors. The HTTP status is 200, or follows the error (`x-http-status`). Written by "
+    "`python -m local.reference` from the code."
+)
 
 
 @dataclass(frozen=True)
@@ -74,9 +84,9 @@ def openrpc() -> dict[str, Any]:
         "info": {
             "title": "Stonechat",
             "version": VERSION,
-            "description": "Every method, over the WebSocket and over HTTP. Written by "
-            "`python -m local.reference` from the code.",
+            "description": _TRANSPORT,
         },
+        "servers": [{"name": "local", "url": _DOOR, "x-path": _PATH}],
         "methods": [
             {
                 "name": each.name,
@@ -87,6 +97,7 @@ def openrpc() -> dict[str, Any]:
                 "params": _params(schemas[each.name, "validation"], definitions["$defs"]),
                 "result": {"name": "result", "schema": schemas[each.name, "serialization"]},
                 "x-public": each.public,
+                **({} if each.name in _OF_SOCKETS else {"x-path": _PATH}),
             }
             for each in listed
         ],
@@ -192,7 +203,10 @@ def _params(schema: dict[str, Any], definitions: dict[str, Any]) -> list[dict[st
 
 def _errors() -> dict[str, Any]:
     refusals = [CallError(reason) for reason in Reason]
-    return {str(each.reason): each.as_dict() for each in refusals}
+    return {
+        str(each.reason): each.as_dict() | {"x-http-status": HTTP_STATUS[each.code]}
+        for each in refusals
+    }
 
 
 def _summary(about: str) -> str:

@@ -10,10 +10,13 @@ from typing import Self
 import httpx
 
 from local import health
+from local.control import Control
 from local.layout import Layout
 from local.part import Part, PartFailedError, Tell
 from local.stores import stores
 from shared import secretfiles
+
+_OPERATOR_SECONDS = 120.0
 
 
 class Stack:
@@ -26,6 +29,7 @@ class Stack:
         self._tell = tell
         self._lock: int | None = None
         self._started: list[Part] = []
+        self._control = Control(layout.directory, self._asked)
         self.stores = {part.name: part for part in stores(layout, tell)}
         self.gateway = self._gateway(layout.gateway_port)
         self.connectors = [
@@ -51,14 +55,25 @@ class Stack:
 
     async def function_pids(self, name: str) -> list[int]:
         """The processes that run a function at this moment."""
-        user, password = (
-            secretfiles.read(self.layout.secrets, secret)
-            for secret in (secretfiles.GATEWAY_USER, secretfiles.GATEWAY_PASSWORD)
-        )
-        async with httpx.AsyncClient(auth=(user, password), timeout=5) as http:
-            answer = await http.get(f"{self.layout.gateway_url}/system/function/{name}")
+        async with self._operator() as http:
+            answer = await http.get(f"/system/function/{name}")
         found: list[int] = answer.raise_for_status().json()["processes"]
         return found
+
+    async def restart_functions(self) -> None:
+        """New processes take the calls, then the old ones end. Raises `PartFailedError`."""
+        if self.gateway is None:
+            raise PartFailedError("no function is started here")
+        async with self._operator() as http:
+            answer = await http.post("/system/restart")
+        if answer.status_code != 202:
+            raise PartFailedError(f"functions do not start: {answer.text.strip()}")
+
+    async def restart_connectors(self) -> None:
+        """One after another: each answers what it accepted and sends its clients elsewhere. Raises
+        `PartFailedError`."""
+        for part in self.connectors:
+            await part.restart()
 
     async def start(self) -> None:
         """Returns when all is healthy. Raises `PartFailedError`, with nothing left running."""
@@ -77,6 +92,7 @@ class Stack:
         if self.gateway is not None:
             await self._start(self.gateway)
         await self._start(*self.connectors)
+        await self._control.open()
 
     async def failed(self) -> str:
         """Returns when a part died: which, and why, in one line."""
@@ -90,6 +106,7 @@ class Stack:
 
     async def stop(self) -> None:
         """Stops what runs: connectors first, so that they can answer what they accepted."""
+        await self._control.close()
         await asyncio.gather(*(part.stop() for part in self.connectors))
         if self.gateway is not None:
             await self.gateway.stop()
@@ -102,6 +119,30 @@ class Stack:
     async def kill(self) -> None:
         """Ends everything at once."""
         await asyncio.gather(*(part.kill() for part in self.parts.values()))
+
+    async def _asked(self, word: str) -> str:
+        try:
+            match word:
+                case "functions":
+                    await self.restart_functions()
+                case "connectors":
+                    await self.restart_connectors()
+                case _:
+                    return f"nobody knows how to restart {word!r}"
+        except (PartFailedError, httpx.HTTPError, secretfiles.SecretMissingError) as error:
+            return str(error) or type(error).__name__
+        if self._tell is not None:
+            self._tell("local", f"{word} restarted")
+        return ""
+
+    def _operator(self) -> httpx.AsyncClient:
+        user, password = (
+            secretfiles.read(self.layout.secrets, secret)
+            for secret in (secretfiles.GATEWAY_USER, secretfiles.GATEWAY_PASSWORD)
+        )
+        return httpx.AsyncClient(
+            base_url=self.layout.gateway_url, auth=(user, password), timeout=_OPERATOR_SECONDS
+        )
 
     def _claim(self) -> None:
         """The layout's folder is ours until `stop`, or until this process ends."""

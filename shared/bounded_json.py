@@ -41,4 +41,4 @@ def is_deeper(value: Any, levels: int) -> bool:
         ]
         if not containers:
             return False
-    return True
+    return bool(containers)

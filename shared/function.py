@@ -96,7 +96,11 @@ class Function:
     """A deployable set of methods."""
 
     def __init__(self, name: str) -> None:
-        """`name` is the one that it is deployed under: batches are signed for it."""
+        """`name` is the one that it is deployed under: batches are signed for it. Raises
+        `ValueError` where it is known to be another."""
+        deployed = settings().function or name
+        if deployed != name:
+            raise ValueError(f"deployed as {deployed}, its handler says Function({name!r})")
         self.name = name
         self.methods: dict[str, Method] = {}
         self.events: dict[str, Handler] = {}

@@ -25,6 +25,7 @@ class Settings(BaseSettings):
     s3_bucket: str = "stonechat"
     gateway_url: str = "http://127.0.0.1:8080"
     secrets_dir: Path = Path("/var/openfaas/secrets")
+    function: str = Field("", description="the name that a function is deployed under")
     store_timeout: float = Field(10.0, gt=0, description="seconds for one call to a store")
     log_level: str = "info"
 

@@ -223,7 +223,7 @@ class Stonechat:
             "service": "noop",
             "image": "noop:1",
             "annotations": {"topic": "stonechat", "stonechat.methods": "noop.call"},
-            "secrets": ["stonechat-signing-public", "stonechat-service-token"],
+            "secrets": ["stonechat-connector-public", "stonechat-metrics-token"],
         }
         await asyncio.to_thread(self.front.up, Packed(parse(deployment), source))
         (person,) = await self.people(1)

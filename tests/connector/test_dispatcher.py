@@ -17,7 +17,7 @@ from connector.forwarder import Forwarder
 from connector.routes import Routes
 from local import ports
 from local.stack import Stack
-from shared import events, keys
+from shared import events, keys, secretfiles, signatures
 from shared.errors import CallError, Reason
 from shared.events import Happened
 from shared.ids import new_id
@@ -33,6 +33,8 @@ class Listener:
 
     def __init__(self) -> None:
         self.name = f"listener{new_id()}"
+        private, public = secretfiles.signing_pair()
+        self.signer, self.checker = signatures.Signer(private), signatures.Checker(public)
         self.type = f"type.{new_id()}"
         self.port = ports.free_port()
         self.batches: list[list[int]] = []
@@ -54,9 +56,10 @@ class Listener:
             await runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.Response:
-        assert request.headers["Authorization"] == "Bearer token"
         assert request.match_info["name"] == self.name
-        batch = orjson.loads(await request.read())
+        body = await request.read()
+        self.checker.check(self.name, request.headers[signatures.HEADER], body)
+        batch = orjson.loads(body)
         assert {(each["kind"], each["type"]) for each in batch} == {("event", self.type)}
         numbers = [each["data"]["n"] for each in batch]
         async with self._news:
@@ -116,7 +119,16 @@ async def dispatching(
     config = Settings(**(QUICK | more))
     async with aiohttp.ClientSession() as http:
         url = f"http://{ports.LOOPBACK}:{listener.port}"
-        forwarder = Forwarder(http, url, node, "token", timeout=5, retry_for=0)
+        forwarder = Forwarder(
+            http,
+            url,
+            node,
+            listener.signer,
+            listener.routes,
+            timeout=5,
+            retry_for=0,
+            answer_limit=100_000,
+        )
         made = Dispatcher(
             keys.EVENTS, client, node or new_id(), forwarder, listener.routes, start, config
         )

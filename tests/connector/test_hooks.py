@@ -7,16 +7,18 @@ from typing import Any
 import orjson
 import pytest
 
-from connector.forwarder import Forwarder, TryAgainError, refused
+from connector import answers
+from connector.answers import Answer, refused
+from connector.forwarder import Forwarder, TryAgainError
 from connector.hooks import Hooks
-from connector.lanes import Answer, Pending
+from connector.lanes import Pending
 from connector.routes import Hook, Routes, build
 from connector.session import Limits, Session
 from shared.errors import CallError, Reason
 from tests.connector.outlets import Recorder
 
 OWNER = Session(1, "sid00000", Limits(1, 1, 1, 1), Recorder(), 0.0)
-PASS = b'{"result":null}'
+PASS = answers.PASSED
 
 
 def call(method: str, number: int) -> Pending:
@@ -37,15 +39,16 @@ class Functions(Forwarder):
     def _event(self, call: Pending) -> dict[str, Any]:
         return {"n": call.params["n"]}
 
-    async def post(self, function: str, events: Sequence[dict[str, Any]]) -> list[Answer]:
-        assert all(event["kind"] == "before" for event in events)
-        self.asked.append((function, [event["n"] for event in events]))
+    async def post(self, function: str, events: Sequence[bytes]) -> list[Answer]:
+        shown = [orjson.loads(event) for event in events]
+        assert all(event["kind"] == "before" for event in shown)
+        self.asked.append((function, [event["n"] for event in shown]))
         behaviour = self._hooks[function]
         if isinstance(behaviour, Exception):
             raise behaviour
         if behaviour == "sleeps":
             await asyncio.Event().wait()
-        return [behaviour(event["n"]) for event in events]
+        return answers.parse(b"\n".join(behaviour(event["n"]) for event in shown), len(shown))
 
 
 def only_even(number: int) -> Answer:
@@ -59,10 +62,11 @@ def hooks(functions: Functions, *wanted: Hook) -> Hooks:
 async def test_what_a_hook_refuses_goes_no_further() -> None:
     functions = Functions(a=only_even, b=lambda n: PASS)
     asked = hooks(functions, Hook("a", True, 1.0), Hook("b", True, 1.0))
-    answers = await asked.forward("f", [call("m", 0), call("m", 1), call("other", 3), call("m", 2)])
+    calls = [call("m", 0), call("m", 1), call("other", 3), call("m", 2)]
+    found = await asked.forward("f", calls)
     assert functions.asked == [("a", [0, 1, 2]), ("b", [0, 2]), ("f", [0, 3, 2])]
-    assert [answers[0], answers[2], answers[3]] == [b"0", b"3", b"2"]
-    assert orjson.loads(answers[1])["error"]["data"]["reason"] == "forbidden"
+    assert [found[0], found[2], found[3]] == [b"0", b"3", b"2"]
+    assert orjson.loads(found[1])["error"]["data"]["reason"] == "forbidden"
 
 
 @pytest.mark.parametrize("refuses", [True, False])
@@ -74,8 +78,10 @@ async def test_what_a_hook_refuses_goes_no_further() -> None:
         "sleeps",
         lambda number: refused(CallError(Reason.INTERNAL)),
         lambda number: b'{"result": 1, "odd": true}',
+        lambda number: b'{"result": 1}',
+        lambda number: refused(CallError(Reason.UNKNOWN_METHOD)),
     ],
-    ids=["gone", "nonsense", "slow", "broken", "not an answer"],
+    ids=["gone", "nonsense", "slow", "broken", "no answer", "no verdict", "no hook"],
 )
 async def test_a_hook_that_fails_has_a_policy(behaviour: Any, refuses: bool) -> None:
     functions = Functions(a=behaviour)

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from connector.lanes import Answer, Lane, Lanes, Pending
+from connector.answers import Answer
+from connector.lanes import Lane, Lanes, Pending
 from connector.session import Limits, Session
 from tests.connector.outlets import Recorder
 

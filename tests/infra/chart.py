@@ -23,7 +23,6 @@ FULL: dict[str, Any] = STORES | {
     "connector": {"nodeSelector": {"disk": "ssd"}, "tolerations": [{"operator": "Exists"}]},
     "route": {
         "enabled": True,
-        "functions": True,
         "parentRefs": [{"name": "public", "namespace": "gateway"}],
         "hostnames": ["chat.example.com"],
         "annotations": {"example.com/owner": "chat"},
@@ -37,8 +36,12 @@ FULL: dict[str, Any] = STORES | {
         "extra": {
             "poll": {
                 "image": "registry.example.com/poll:1",
-                "annotations": {"topic": "stonechat", "stonechat.methods": "poll.create"},
-                "secrets": ["stonechat-signing-public", "stonechat-service-token"],
+                "annotations": {
+                    "topic": "stonechat",
+                    "stonechat.methods": "poll.create",
+                    "stonechat.raw": "/hook, /in/form/",
+                },
+                "secrets": ["stonechat-connector-public", "stonechat-metrics-token"],
             }
         },
         "overrides": {"send": {"autoscaling": {"enabled": False}, "replicas": 4}},

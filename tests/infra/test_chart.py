@@ -9,6 +9,7 @@ import yaml
 
 from connector import routes
 from local.chart import CHART, functions
+from shared.secretfiles import CONNECTOR_KEY, SIGNING_PUBLIC
 from tests.infra import chart
 from tests.infra.chart import FULL, STORES, Chart, RefusedError, environment, parse, render, secrets
 
@@ -17,6 +18,15 @@ if LEFT_OUT := chart.absent("helm"):
 
 MODES = ("plain", "openfaas")
 RENDERINGS = [(mode, values) for mode in MODES for values in ("default", "full")]
+
+
+NO_PATHS = ("hook", "/", "//a", "/a//b", "/../a", "/a/..", "/a;b", "/a b", "/a{}", "/é", "/a\n/b")
+
+
+def plain_with_raw(path: str) -> dict[str, Any]:
+    annotations = {"topic": "stonechat", "stonechat.raw": path}
+    extra = {"poll": {"image": "poll:1", "annotations": annotations}}
+    return STORES | {"mode": "plain", "functions": {"extra": extra}}
 
 
 @pytest.fixture(scope="module", params=RENDERINGS, ids="-".join)
@@ -158,8 +168,50 @@ def test_policies_and_routes_are_about_what_there_is(rendered: Chart) -> None:
     for route in rendered.all("HTTPRoute").values():
         for rule in route["spec"]["rules"]:
             for backend in rule["backendRefs"]:
-                (port,) = services[backend["name"]]["spec"]["ports"]
-                assert port["port"] == backend["port"]
+                ports = services[backend["name"]]["spec"]["ports"]
+                assert backend["port"] in [port["port"] for port in ports]
+
+
+def test_nobody_comes_in_but_who_is_named(rendered: Chart) -> None:
+    for name, policy in rendered.all("NetworkPolicy").items():
+        for rule in policy["spec"].get("ingress") or []:
+            assert rule["from"], name
+
+
+def test_with_no_clients_named_nobody_is_one() -> None:
+    closed = STORES | {"mode": "plain", "networkPolicy": {"clients": []}}
+    policies = Chart(parse(render(closed))).all("NetworkPolicy")
+    assert not policies["stonechat-connector"]["spec"]["ingress"]
+    (rule,) = policies["stonechat-router"]["spec"]["ingress"]
+    (source,) = rule["from"]
+    labels = source["podSelector"]["matchLabels"]
+    assert labels["app.kubernetes.io/component"] == "connector"
+
+
+def shown(rendered: Chart) -> dict[str, tuple[str, str, int]]:
+    """What the route leads outside, by path: how it matches, to which Service and port."""
+    (route,) = rendered.all("HTTPRoute").values()
+    found = {}
+    for rule in route["spec"]["rules"]:
+        (match,), (backend,) = rule["matches"], rule["backendRefs"]
+        found[match["path"]["value"]] = match["path"]["type"], backend["name"], backend["port"]
+    return found
+
+
+def test_clients_reach_connectors_and_declared_raw_routes_alone(
+    plain: Chart, openfaas: Chart
+) -> None:
+    doors = dict.fromkeys(("/v1", "/v1/rpc"), ("Exact", "stonechat-connector", 8001))
+    raw = {
+        f"/function/poll{path}": ("PathPrefix", "stonechat-router", 8081)
+        for path in ("/hook", "/in/form")
+    }
+    assert shown(openfaas) == doors
+    assert shown(plain) == doors | raw
+    rules = plain.all("NetworkPolicy")["stonechat-router"]["spec"]["ingress"]
+    of_port = {rule["ports"][0]["port"]: rule["from"] for rule in rules}
+    assert of_port["raw"] == FULL["networkPolicy"]["clients"]
+    assert of_port["http"] != of_port["raw"]
 
 
 def test_connectors_drain_before_they_are_killed(rendered: Chart) -> None:
@@ -200,7 +252,7 @@ def test_plain_mode_routes_as_stack_yml_says(plain: Chart) -> None:
     variables = environment(container)
     assert variables["STONECHAT_ROUTES_FILE"] == "/etc/stonechat/routes.json"
     assert variables["STONECHAT_GATEWAY_URL"] == "http://stonechat-router:8080"
-    assert secrets(spec) == {"stonechat-signing-public", "stonechat-service-token", "stores"}
+    assert secrets(spec) == {SIGNING_PUBLIC, CONNECTOR_KEY, "stores"}
 
 
 def test_a_new_function_restarts_no_connector(plain: Chart) -> None:
@@ -217,7 +269,7 @@ def test_openfaas_mode_leaves_the_functions_to_faas_cli(openfaas: Chart) -> None
     variables = environment(container)
     assert variables["STONECHAT_GATEWAY_URL"] == "http://gateway.openfaas.svc.cluster.local:8080"
     assert "STONECHAT_ROUTES_FILE" not in variables
-    assert "basic-auth" in secrets(spec)
+    assert secrets(spec) == {SIGNING_PUBLIC, CONNECTOR_KEY, "basic-auth", "stores"}
 
 
 def test_connectors_are_restarted_by_settings_and_by_no_release_of_the_chart(plain: Chart) -> None:
@@ -245,6 +297,8 @@ def test_two_releases_live_side_by_side() -> None:
         (STORES | {"functions": {"overrides": {"sned": {"replicas": 1}}}}, "sned"),
         (STORES | {"functions": {"extra": {"poll": {"image": "poll:1"}}}}, "no annotations"),
         (STORES | {"route": {"enabled": True}}, "parentRefs"),
+        (STORES | {"route": {"functions": True}}, "functions"),
+        *((plain_with_raw(path), "is no path of a raw route") for path in NO_PATHS),
     ],
 )
 def test_mistakes_are_refused(values: dict[str, Any], complaint: str) -> None:

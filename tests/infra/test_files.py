@@ -18,7 +18,9 @@ VALUES: dict[str, Any] = yaml.safe_load((chart.CHART / "values.yaml").read_text(
 SECRETS = {
     secretfiles.SIGNING_KEY,
     secretfiles.SIGNING_PUBLIC,
-    secretfiles.SERVICE_TOKEN,
+    secretfiles.CONNECTOR_KEY,
+    secretfiles.CONNECTOR_PUBLIC,
+    secretfiles.METRICS_TOKEN,
     secretfiles.CONTENT_KEYS,
     secretfiles.GATEWAY_USER,
     secretfiles.GATEWAY_PASSWORD,
@@ -37,7 +39,17 @@ def test_every_secret_named_is_one_there_is() -> None:
     used = {name for each in chart.functions().values() for name in each["secrets"]}
     assert used <= SECRETS
     text = "".join(file.read_text() for file in chart.CHART.rglob("*") if file.is_file())
-    assert set(re.findall(r"stonechat-(?:signing|service|content)-[a-z]+", text)) <= SECRETS
+    assert set(re.findall(r"stonechat-[a-z]+-(?:keys?|public|token)\b", text)) <= SECRETS
+
+
+def test_every_function_has_what_it_takes_and_no_key_of_others() -> None:
+    everybodys = {secretfiles.CONNECTOR_PUBLIC, secretfiles.METRICS_TOKEN}
+    of_sign_in = {secretfiles.SIGNING_KEY, secretfiles.SIGNING_PUBLIC}
+    for name, each in chart.functions().items():
+        has = set(each["secrets"])
+        assert everybodys <= has, name
+        assert (has & of_sign_in) == (of_sign_in if name == "auth" else set()), name
+        assert secretfiles.CONNECTOR_KEY not in has, name
 
 
 def test_every_setting_named_is_one_there_is() -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import tarfile
 from collections.abc import AsyncIterator, Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 from local.deploy import DeployFailedError, Front
 from local.deployment import Packed, parse
 from local.images import CONFIG
-from local.layout import Layout
+from local.layout import ROOT, Layout
 from local.part import Part
 from shared import secretfiles
 from tests.local.test_gateway import gateway_part
@@ -209,10 +210,39 @@ async def test_the_context_of_a_shrinkwrap_build(operator: Operator) -> None:
     assert await operator.says(name="wrapped") == "two"
 
 
+async def test_a_handler_says_the_name_it_is_deployed_under(operator: Operator) -> None:
+    source = ROOT / "template" / "stonechat" / "function"
+    secrets = ["stonechat-connector-public", "stonechat-metrics-token"]
+    for name, complaint in (("hello", ""), ("greet", r"deployed as greet, .* Function\('hello'\)")):
+        asked = {"service": name, "image": f"{name}:1", "secrets": secrets}
+        packed = Packed(parse(asked), source)
+        with pytest.raises(DeployFailedError, match=complaint) if complaint else nullcontext():
+            await asyncio.to_thread(operator.front.up, packed)
+
+
+async def test_all_functions_are_restarted_and_read_their_secrets_again(
+    operator: Operator,
+) -> None:
+    await operator.up("one")
+    await operator.up("other", name="other")
+    assert await operator.refusal("POST", "/system/scale-function/says", replicas=2) == (202, "")
+
+    async def pids(name: str) -> set[int]:
+        answer = await operator.http.get(f"/system/function/{name}")
+        return set(answer.json()["processes"])
+
+    before = {name: await pids(name) for name in ("says", "other")}
+    assert await operator.refusal("POST", "/system/restart") == (202, "")
+    after = {name: await pids(name) for name in ("says", "other")}
+    assert {name: len(found) for name, found in after.items()} == {"says": 2, "other": 1}
+    assert not any(before[name] & after[name] for name in after)
+    assert (await operator.says(), await operator.says(name="other")) == ("one", "other")
+
+
 async def test_a_function_sees_its_own_secrets_only(operator: Operator) -> None:
     assert await operator.refusal("POST", "/system/secrets", name="a-key", value="1") == (202, "")
-    await operator.up("hello", secrets=["a-key", "stonechat-service-token"])
-    assert await operator.says("/secrets") == "a-key,stonechat-service-token"
+    await operator.up("hello", secrets=["a-key", "stonechat-metrics-token"])
+    assert await operator.says("/secrets") == "a-key,stonechat-metrics-token"
     await operator.up("hello", secrets=["a-key"])
     assert await operator.says("/secrets") == "a-key"
     with pytest.raises(DeployFailedError, match="there is no secret missing"):
@@ -237,7 +267,7 @@ async def test_secrets(operator: Operator) -> None:
     assert "key" not in await names()
     for method in ("PUT", "DELETE"):
         assert (await operator.refusal(method, secrets, name="key", value="x"))[0] == 404
-        own = await operator.refusal(method, secrets, name="stonechat-service-token", value="x")
+        own = await operator.refusal(method, secrets, name="stonechat-metrics-token", value="x")
         assert own[0] == 403
     for name in ("../escape", "a/b", "", ".", "A"):
         assert (await operator.refusal("POST", secrets, name=name, value="x"))[0] == 400
@@ -298,6 +328,7 @@ async def test_nobody_else_operates(operator: Operator) -> None:
         ("GET", "/system/functions"),
         ("POST", "/system/functions"),
         ("PUT", "/system/functions"),
+        ("POST", "/system/restart"),
         ("DELETE", "/system/functions"),
         ("GET", "/system/function/says"),
         ("POST", "/system/scale-function/says"),

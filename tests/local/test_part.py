@@ -102,3 +102,30 @@ async def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(PartFailedError, match=r"thing cannot start: .*nonexistent"):
         await part.start()
     await part.stop()
+
+
+async def test_who_waits_for_a_part_waits_for_what_takes_its_place(make: Make) -> None:
+    part = make()
+    await part.start()
+    waiting = asyncio.create_task(part.wait())
+    first = part.pid
+    await part.restart()
+    assert part.running
+    assert part.pid != first
+    assert not waiting.done()
+    part.signal(signal.SIGKILL)
+    with pytest.raises(PartFailedError, match="thing died"):
+        await waiting
+
+
+async def test_a_part_that_does_not_come_again_is_dead(make: Make, tmp_path: Path) -> None:
+    check = "assert not pathlib.Path('broken').exists(), 'broken'"
+    part = make(PROGRAM.replace("print", f"{check}\n    print", 1))
+    await part.start()
+    waiting = asyncio.create_task(part.wait())
+    (tmp_path / "broken").touch()
+    (tmp_path / "ready").unlink()
+    with pytest.raises(PartFailedError, match="thing did not start"):
+        await part.restart()
+    with pytest.raises(PartFailedError, match=r"thing died .*broken"):
+        await waiting

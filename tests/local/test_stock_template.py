@@ -9,14 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import flask
-import orjson
 import pytest
 from flask.testing import FlaskClient
 
 from local.layout import Layout
 from local.stack import Stack
-from shared import doors, secretfiles
-from shared.tokens import Issuer
+from tests.signed import Signed, event, lines, metrics_headers, refusal, signed
 
 VERBS = ["GET", "PUT", "POST", "PATCH", "DELETE"]
 
@@ -47,50 +45,33 @@ def users(stores: Stack) -> FlaskClient:
     return served(importlib.import_module("functions.user.handler").handle)
 
 
-@pytest.fixture
-def bearer(layout: Layout, stores: Stack) -> tuple[str, dict[str, str]]:
-    """Somebody who registered, and their access token as a header."""
-    auth = served(importlib.import_module("functions.auth.handler").handle)
-    params = {"username": "stocky", "password": "correct horse battery"}
-    request = {"jsonrpc": "2.0", "id": 1, "method": "auth.register", "params": params}
-    made = auth.post("/", data=orjson.dumps(request)).get_json()["result"]
-    return made["uid"], {"Authorization": f"Bearer {made['access_token']}"}
-
-
-def test_one_call_by_its_user(users: FlaskClient, bearer: tuple[str, dict[str, str]]) -> None:
-    uid, headers = bearer
-    request = {"jsonrpc": "2.0", "id": 7, "method": "user.get", "params": {"uids": [uid]}}
-    answer = users.post("/", data=orjson.dumps(request), headers=headers)
-    assert (answer.status_code, answer.content_type) == (200, "application/json")
-    assert answer.get_json()["id"] == 7
-    assert answer.get_json()["result"]["users"][0]["username"] == "stocky"
-
-
-def test_a_batch_of_a_connector(users: FlaskClient, layout: Layout) -> None:
-    token = secretfiles.read(layout.secrets, secretfiles.SERVICE_TOKEN)
-    events = [
-        {"id": f"e{n}", "type": method, "uid": "somebody1", "sid": "s1", "data": {"uids": []}}
-        for n, method in enumerate(["user.get", "user.none"])
-    ]
-    answer = users.post(
-        "/",
-        data=orjson.dumps(events),
-        headers={"Content-Type": doors.BATCH, "Authorization": f"Bearer {token}"},
-    )
+def sent(client: FlaskClient, batch: Signed) -> list[dict[str, Any]]:
+    answer = client.post("/", data=batch.body, headers=batch.headers)
     assert answer.status_code == 200
-    first, second = (orjson.loads(line) for line in answer.data.split(b"\n"))
-    assert set(first) <= {"result", "error"}
-    assert second["error"]["data"]["reason"] == "unknown_method"
+    return lines(answer.data)
+
+
+def test_a_batch_of_a_connector(users: FlaskClient, layout: Layout, name: str) -> None:
+    auth = served(importlib.import_module("functions.auth.handler").handle)
+    register = event("auth.register", username=name, password="correct horse battery")
+    (made,) = sent(auth, signed(layout.secrets, "auth", [register]))
+    uid = made["result"]["uid"]
+    calls = [event("user.get", uid, uids=[uid]), event("user.none", uid)]
+    first, second = sent(users, signed(layout.secrets, "user", calls))
+    assert first["result"]["users"][0]["username"] == name
+    assert refusal(second) == "unknown_method"
 
 
 def test_refusals_and_metrics(users: FlaskClient, layout: Layout) -> None:
-    assert users.post("/", data=b"{").status_code == 400
-    expired = Issuer(secretfiles.read(layout.secrets, secretfiles.SIGNING_KEY))
-    headers = {"Authorization": f"Bearer {expired.access('somebody1', 'd', [], -60)}"}
-    request = {"jsonrpc": "2.0", "id": 1, "method": "user.get", "params": {"uids": ["somebody1"]}}
-    refused = users.post("/", data=orjson.dumps(request), headers=headers)
-    assert refused.status_code == 401
-    assert refused.get_json()["error"]["data"]["reason"] == "token_expired"
-    token = secretfiles.read(layout.secrets, secretfiles.SERVICE_TOKEN)
-    metrics = users.get("/metrics", headers={"Authorization": f"Bearer {token}"})
+    calls = [event("user.get", "somebody1", uids=["somebody1"])]
+    for headers, body in (
+        ({}, b"{"),
+        ({}, b'{"jsonrpc":"2.0","id":1,"method":"user.get"}'),
+        signed(layout.secrets, "friend", calls),
+    ):
+        refused = users.post("/", data=body, headers=headers)
+        assert (refused.status_code, refused.content_type) == (401, "application/json")
+        assert refusal(refused.get_json()) == "unauthenticated"
+    assert users.get("/metrics").status_code == 401
+    metrics = users.get("/metrics", headers=metrics_headers(layout))
     assert b"stonechat_" in metrics.data

@@ -14,7 +14,6 @@ from pathlib import Path
 from textwrap import dedent
 
 import httpx
-import orjson
 import pytest
 import yaml
 
@@ -22,10 +21,8 @@ from local import health, ports
 from local.layout import ROOT, Layout
 from local.part import Part, PartFailedError
 from local.stack import Stack
-from shared import secretfiles
-from shared.doors import BATCH
 from shared.ids import new_id
-from shared.tokens import Issuer
+from tests.signed import event, post, refusal, signed
 
 STACK = yaml.safe_load((ROOT / "stack.yml").read_text())
 TEMPLATE = ROOT / "template" / "stonechat"
@@ -156,14 +153,10 @@ async def test_the_scaffold_runs_as_its_image_lays_it_out(
     shutil.copytree(TEMPLATE, tmp_path, dirs_exist_ok=True)
     shutil.copytree(ROOT / "shared", tmp_path / "shared")
     container = await run(tmp_path, layout.child_environment())
-    key = secretfiles.read(layout.secrets, secretfiles.SIGNING_KEY)
     uid = new_id()
-    answer = await container.http.post(
-        "/",
-        json={"jsonrpc": "2.0", "id": 1, "method": "hello.say", "params": {"name": "Ada"}},
-        headers={"Authorization": f"Bearer {Issuer(key).access(uid, 'test', [], 60)}"},
-    )
-    assert answer.json()["result"] == {"text": "Hello, Ada!", "uid": uid}
+    batch = signed(layout.secrets, "hello", [event("hello.say", uid, name="Ada")])
+    (answer,) = await post(container.http, "/", batch)
+    assert answer["result"] == {"text": "Hello, Ada!", "uid": uid}
     assert (await container.http.get("/_/ready")).status_code == 200
 
 
@@ -178,14 +171,9 @@ async def test_every_function_runs_as_its_image_lays_it_out(
     shutil.copytree(ROOT / "shared", tmp_path / "shared")
     container = await run(tmp_path, layout.child_environment())
     assert (await container.http.get("/_/ready")).status_code == 200
-    token = secretfiles.read(layout.secrets, secretfiles.SERVICE_TOKEN)
-    events = [{"id": "e", "type": "no.method", "uid": "somebody1", "sid": "s", "data": {}}]
-    answer = await container.http.post(
-        "/",
-        content=orjson.dumps(events),
-        headers={"Content-Type": BATCH, "Authorization": f"Bearer {token}"},
-    )
-    assert orjson.loads(answer.content)["error"]["data"]["reason"] == "unknown_method"
+    batch = signed(layout.secrets, name, [event("no.method", "somebody1")])
+    (answer,) = await post(container.http, "/", batch)
+    assert refusal(answer) == "unknown_method"
 
 
 def test_the_scaffold_brings_tests_that_pass(layout: Layout, tmp_path: Path) -> None:

@@ -99,8 +99,11 @@ def test_it_starts_says_what_is_where_and_stops(
     up.until("ready. Try")
     shown = "".join(up.lines)
     assert f"ws://127.0.0.1:{environment['STONECHAT_CONNECTOR_PORT']}/v1" in shown
-    assert f"http://127.0.0.1:{GATEWAY_PORT}/function" in shown
+    door = f"http://127.0.0.1:{environment['STONECHAT_CONNECTOR_PORT']}/v1/rpc"
+    assert door in shown
+    assert f"gateway   http://127.0.0.1:{GATEWAY_PORT}" in shown
     assert "external, STONECHAT_REDIS_URL says where" in shown
+    assert f"curl {door} -d '{{" in up.until("curl")
     up.process.send_signal(number)
     assert up.end() == 0
     assert "stopped" in up.lines[-1]

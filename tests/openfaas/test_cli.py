@@ -9,6 +9,7 @@ import orjson
 
 from local.layout import ROOT
 from shared.ids import new_id
+from tests import door
 from tests.openfaas.conftest import Cluster
 from tests.walk import Walk
 from tests.wire import Refused, Wire, direct
@@ -52,19 +53,27 @@ async def test_a_feature_from_nothing(cluster: Cluster, name: str) -> None:
     stack.write_text(
         stack.read_text().rstrip()
         + "\n    annotations:\n      topic: stonechat\n      stonechat.methods: hello.say\n"
-        + "    secrets: [stonechat-signing-public, stonechat-service-token]\n"
+        + "    secrets: [stonechat-connector-public, stonechat-metrics-token]\n"
     )
     wire = await Wire.sign_in(cluster.urls[0], name)
+    handler = cluster.home / "greet" / "handler.py"
+    unnamed = await cluster.faas("up", "--filter", "greet", refused=True)
+    assert "deployed as greet, its handler says Function('hello')" in unnamed
+    handler.write_text(handler.read_text().replace('Function("hello")', 'Function("greet")'))
     assert "202" in await cluster.faas("up", "--filter", "greet")
     async with asyncio.timeout(5):
         while (greeted := await hello(wire)) == "unknown_method":
             await asyncio.sleep(0.05)
     assert greeted == "Hello, Ada!"
-    request = '{"jsonrpc":"2.0","id":1,"method":"hello.say","params":{"name":"Bob"}}'
-    bearer = f"Authorization: Bearer {wire.tokens['access_token']}"
-    assert "Hello, Bob!" in await cluster.faas("invoke", "greet", "-H", bearer, given=request)
+    asked, token = door.request("hello.say", name="Bob"), wire.tokens["access_token"]
+    _, answer = await door.post(cluster.urls[0], asked, token)
+    assert answer["result"]["text"] == "Hello, Bob!"
+    bearer = f"Authorization: Bearer {token}"
+    refused = await cluster.faas(
+        "invoke", "greet", "-H", bearer, given=asked.decode(), refused=True
+    )
+    assert "401" in refused or "unauthorized" in refused.lower()
 
-    handler = cluster.home / "greet" / "handler.py"
     handler.write_text(handler.read_text().replace("Hello,", "Good evening,"))
     await cluster.faas("up", "--filter", "greet")
     assert await hello(wire) == "Good evening, Ada!"

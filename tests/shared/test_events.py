@@ -1,21 +1,19 @@
 """Events in a stream, and how a function gets them."""
 
 from collections.abc import Sequence
-from types import SimpleNamespace
-from typing import Any
 
 import orjson
 import pytest
 
 from connector.subscriber import _envelope
 from local.stack import Stack
-from shared import events, keys, secretfiles
+from shared import events, keys
 from shared.doors import BATCH
 from shared.errors import CallError, Reason
 from shared.events import Happened
 from shared.function import Function
-from shared.settings import settings
 from shared.stores import redis_client
+from tests.signed import Signed, handled, ours, refusal
 
 
 def test_a_stream_entry_holds_a_batch_of_them() -> None:
@@ -40,23 +38,7 @@ def test_one_call_is_one_entry(stores: Stack) -> None:
     assert events.parse(fields) == batch
 
 
-def posted(function: Function, body: Any, token: str) -> tuple[int, list[Any]]:
-    request = SimpleNamespace(
-        body=orjson.dumps(body),
-        headers={"Content-Type": BATCH, "Authorization": f"Bearer {token}"},
-        method="POST",
-        path="/",
-    )
-    text, status, _ = function.handle(request, None)
-    return status, [orjson.loads(line) for line in text.split(b"\n")]
-
-
-@pytest.fixture
-def token(stores: Stack) -> str:
-    return secretfiles.read(settings().secrets_dir, secretfiles.SERVICE_TOKEN).split()[0]
-
-
-def test_a_handler_gets_all_its_events_and_says_what_became_of_each(token: str) -> None:
+def test_a_handler_gets_all_its_events_and_says_what_became_of_each(stores: Stack) -> None:
     function, got = Function("listens"), []
 
     @function.event("a.one")
@@ -70,7 +52,7 @@ def test_a_handler_gets_all_its_events_and_says_what_became_of_each(token: str) 
         raise CallError(Reason.CONFLICT)
 
     batch = [Happened(type_, {"n": 1}) for type_ in ("a.one", "b", "a.two", "unheard")]
-    status, answers = posted(function, [_envelope(each) for each in batch], token)
+    status, answers = handled(function, ours("listens", [_envelope(each) for each in batch]))
     assert status == 200
     assert got == [[batch[0], batch[2]]]
     assert answers[0]["error"]["data"] == {"reason": "unavailable", "retry_after": 5}
@@ -79,7 +61,7 @@ def test_a_handler_gets_all_its_events_and_says_what_became_of_each(token: str) 
     assert answers[3]["error"]["data"]["reason"] == "unknown_method"
 
 
-def test_nobody_else_reaches_a_handler(token: str) -> None:
+def test_nobody_else_reaches_a_handler(stores: Stack) -> None:
     function, got = Function("listens"), []
 
     @function.event("a.one")
@@ -87,18 +69,11 @@ def test_nobody_else_reaches_a_handler(token: str) -> None:
         got.append(happened)
         return [None] * len(happened)
 
-    unmarked = _envelope(Happened("a.one", {})) | {"kind": None}
-    _, answers = posted(function, [unmarked], token)
-    assert answers[0]["error"]["data"]["reason"] == "unknown_method"
-    status, _ = posted(function, [_envelope(Happened("a.one", {}))], "guessed")
-    assert status == 401
-    single = SimpleNamespace(
-        body=orjson.dumps(
-            {"jsonrpc": "2.0", "id": 1, "method": "a.one", "params": {"kind": "event"}}
-        ),
-        headers={"Authorization": f"Bearer {token}"},
-        method="POST",
-        path="/",
-    )
-    assert function.handle(single, None)[1] == 401
+    fact = _envelope(Happened("a.one", {}))
+    _, answers = handled(function, ours("listens", [fact | {"kind": None}]))
+    assert refusal(answers[0]) == "unknown_method"
+    unsigned = Signed({"Content-Type": BATCH}, orjson.dumps([fact]))
+    single = Signed({}, orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": "a.one"}))
+    for refused in (unsigned, single, ours("another", [fact])):
+        assert handled(function, refused)[0] == 401
     assert got == []

@@ -8,12 +8,16 @@ from typing import Any
 
 import httpx
 import jwt
-import orjson
 import pytest
 
 from local.stack import Stack
 from shared import secretfiles, tokens
+from shared.doors import BATCH
 from shared.ids import new_id
+from shared.signatures import HEADER
+from tests import door
+from tests.signed import event, metrics_headers, post
+from tests.signed import signed as sign
 from tests.wire import PASSWORD, Refused, Wire, direct
 
 
@@ -34,6 +38,7 @@ async def refusal(wire: Wire, method: str, **params: Any) -> tuple[int, str]:
 
 
 TEXT = {"type": "text", "body": {"text": "x"}}
+BAD_PARAMS = (400, "invalid_params")
 
 
 async def test_methods_nobody_has(alice: Wire) -> None:
@@ -123,6 +128,10 @@ def signed(stack: Stack, **changes: Any) -> str:
     return jwt.encode(claims, key, algorithm="EdDSA", headers=headers)
 
 
+def metrics_token(stack: Stack) -> str:
+    return secretfiles.read(stack.layout.secrets, secretfiles.METRICS_TOKEN)
+
+
 async def test_tokens_that_are_not_taken(stack: Stack, url: str, alice: Wire) -> None:
     head, body, signature = alice.tokens["access_token"].split(".")
     claims = jwt.decode(alice.tokens["access_token"], options={"verify_signature": False})
@@ -136,7 +145,7 @@ async def test_tokens_that_are_not_taken(stack: Stack, url: str, alice: Wire) ->
         jwt.encode(claims, "secret" * 8, "HS256", headers={"typ": "at+jwt"}): "unauthenticated",
         alice.tokens["refresh_token"]: "unauthenticated",
         signed(stack, exp=int(time.time()) - 1): "token_expired",
-        (stack.layout.secrets / secretfiles.SERVICE_TOKEN).read_text().strip(): "unauthenticated",
+        metrics_token(stack): "unauthenticated",
     }
     for token, reason in refused.items():
         wire = await Wire.connect(url)
@@ -261,57 +270,100 @@ async def test_accounts_that_cannot_be_made(url: str, params: dict[str, str]) ->
     assert await refusal(wire, "auth.register", **params) == (-32602, "invalid_params")
 
 
-async def test_the_http_door(stack: Stack, alice: Wire) -> None:
-    gateway = stack.layout.gateway_url
-    bearer = {"Authorization": f"Bearer {alice.tokens['access_token']}"}
-
-    def request(method: str, params: dict[str, Any]) -> bytes:
-        return orjson.dumps({"jsonrpc": "2.0", "id": "h", "method": method, "params": params})
-
-    send = request("message.send", {"to": alice.uid, "cid": "h1"} | TEXT)
-    unknown = request("message.send", {"to": new_id(), "cid": "h2"} | TEXT)
-    other = request("message.send", {"conv": f"u:{new_id()}", "cid": "h3"} | TEXT)
-    async with httpx.AsyncClient(base_url=gateway, timeout=20) as http:
-
-        async def status(function: str, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
-            answer = await http.post(f"/function/{function}", content=body, headers=headers)
-            found = answer.json()
-            return answer.status_code, found.get("error", {}).get("data", {}).get("reason", "ok")
-
-        assert await status("send", send, bearer) == (200, "ok")
-        assert await status("send", send, {}) == (401, "unauthenticated")
-        assert await status("send", send, {"Authorization": "Bearer x"}) == (401, "unauthenticated")
-        assert await status("send", b"{", bearer) == (400, "parse_error")
-        assert await status("send", b"[]", bearer) == (400, "invalid_request")
-        assert await status("send", request("message.send", {}), bearer) == (400, "invalid_params")
-        assert await status("send", request("user.get", {}), bearer) == (404, "unknown_method")
-        assert await status("send", unknown, bearer) == (404, "not_found")
-        assert await status("send", other, bearer) == (403, "not_a_member")
-        assert (await http.post("/function/none", content=send)).status_code == 404
-        batch = {"Content-Type": "application/cloudevents-batch+json"}
-        event = {"specversion": "1.0", "id": "1", "source": "/x", "type": "message.send"}
-        forged = orjson.dumps([event | {"uid": alice.uid, "data": {"to": alice.uid} | TEXT}])
-        assert await status("send", forged, batch) == (401, "unauthenticated")
-        assert await status("send", forged, batch | bearer) == (401, "unauthenticated")
-        assert await status("send", forged, batch | {"Authorization": "Bearer no"}) == (
-            401,
-            "unauthenticated",
-        )
-        metrics = await http.get("/function/send/metrics")
-        assert metrics.status_code == 401
+async def test_the_http_door(url: str, alice: Wire) -> None:
+    token, me = alice.tokens["access_token"], alice.uid
+    send = door.request("message.send", to=me, cid="h1", **TEXT)
+    assert await door.refusal(url, send, token) == (200, "ok")
+    for body, given, found in (
+        (send, None, (401, "unauthenticated")),
+        (send, "x", (401, "unauthenticated")),
+        (b"{", token, (400, "parse_error")),
+        (b"[]", token, (400, "invalid_request")),
+        (b'{"jsonrpc":"2.0","method":"user.get"}', token, (400, "invalid_request")),
+        (b'{"jsonrpc":"2.0","id":1,"method":"user.get","params":[]}', token, BAD_PARAMS),
+        (door.request("message.send"), token, BAD_PARAMS),
+        (door.request("no.such"), token, (404, "unknown_method")),
+        (door.request("session.channels"), token, (404, "unknown_method")),
+        (door.request("message.send", to=new_id(), cid="h2", **TEXT), token, (404, "not_found")),
+        (
+            door.request("message.send", conv=f"u:{new_id()}", cid="h3", **TEXT),
+            token,
+            (403, "not_a_member"),
+        ),
+        (
+            door.request("message.send", to=me, cid="h4", type="text", body={"text": "x" * 33_000}),
+            token,
+            (413, "too_large"),
+        ),
+    ):
+        assert await door.refusal(url, body, given) == found, body[:100]
 
 
-async def test_an_http_call_is_told_to_the_sockets(stack: Stack, alice: Wire) -> None:
-    body = {"jsonrpc": "2.0", "id": 1, "method": "message.send"}
-    params = {"to": alice.uid, "cid": "h1"} | TEXT
-    async with httpx.AsyncClient(base_url=stack.layout.gateway_url) as http:
-        answer = await http.post(
-            "/function/send",
-            json=body | {"params": params},
-            headers={"Authorization": f"Bearer {alice.tokens['access_token']}"},
-        )
+async def test_a_repeated_call_over_http_is_the_same_call(url: str, alice: Wire) -> None:
+    token = alice.tokens["access_token"]
+    send = door.request("message.send", to=alice.uid, cid="once", **TEXT)
+    status, first = await door.post(url, send, token)
+    assert (status, await door.post(url, send, token)) == (200, (200, first))
+    assert await alice.send(alice.uid, "once") == first["result"]
+
+
+async def test_public_methods_need_no_token_over_http(url: str, name: str) -> None:
+    made = {"username": name, "password": PASSWORD}
+    status, answer = await door.post(url, door.request("auth.register", **made))
+    assert status == 200
+    token = answer["result"]["access_token"]
+    assert await door.refusal(url, door.request("auth.register", **made)) == (409, "username_taken")
+    wrong = door.request("auth.login", **made | {"password": "not the password"})
+    assert await door.refusal(url, wrong) == (401, "bad_credentials")
+    asked = door.request("user.get", uids=[answer["result"]["uid"]])
+    assert await door.refusal(url, asked) == (401, "unauthenticated")
+    assert await door.refusal(url, asked, token) == (200, "ok")
+
+
+async def test_tokens_that_the_http_door_does_not_take(stack: Stack, url: str, alice: Wire) -> None:
+    asked = door.request("user.get", uids=[alice.uid])
+    expired = signed(stack, exp=int(time.time()) - 1)
+    assert await door.refusal(url, asked, expired) == (401, "token_expired")
+    for token in (alice.tokens["refresh_token"], metrics_token(stack)):
+        assert await door.refusal(url, asked, token) == (401, "unauthenticated")
+    assert await alice.call("auth.logout") == {}
+    token = alice.tokens["access_token"]
+    assert await door.refusal(url, asked, token) == (401, "unauthenticated")
+
+
+async def test_an_http_call_is_told_to_the_sockets(url: str, alice: Wire) -> None:
+    send = door.request("message.send", to=alice.uid, cid="h1", **TEXT)
+    _, answer = await door.post(url, send, alice.tokens["access_token"])
     (entry,) = await alice.until("entry", 1)
-    assert entry["id"] == answer.json()["result"]["id"]
+    assert entry["id"] == answer["result"]["id"]
+
+
+async def test_functions_execute_only_what_a_connector_signed(stack: Stack, alice: Wire) -> None:
+    call = event("message.send", alice.uid, to=alice.uid, cid="f1", **TEXT)
+    secrets = stack.layout.secrets
+    good = sign(secrets, "send", [call])
+    other = sign(secrets, "sync", [call])
+    bearer = {"Authorization": f"Bearer {alice.tokens['access_token']}"}
+    forged = [
+        (bearer, door.request("message.send", to=alice.uid, cid="f2", **TEXT)),
+        ({"Content-Type": BATCH}, good.body),
+        ({"Content-Type": BATCH} | bearer, good.body),
+        ({"Content-Type": BATCH} | metrics_headers(stack.layout), good.body),
+        (good.headers | {HEADER: other.headers[HEADER]}, good.body),
+        (good.headers, good.body.replace(b'"f1"', b'"f3"')),
+    ]
+    async with httpx.AsyncClient(base_url=stack.layout.gateway_url, timeout=20) as http:
+        for headers, body in forged:
+            answer = await http.post("/function/send", content=body, headers=headers)
+            assert answer.status_code == 401
+            assert answer.json()["error"]["data"]["reason"] == "unauthenticated"
+        assert (await http.post("/function/none", content=good.body)).status_code == 404
+        assert (await http.get("/function/send/metrics")).status_code == 401
+        assert (await http.get("/function/send/metrics", headers=bearer)).status_code == 401
+        shown = await http.get("/function/send/metrics", headers=metrics_headers(stack.layout))
+        assert "stonechat_calls_total" in shown.text
+        (answered,) = await post(http, "/function/send", good)
+        assert answered["result"]["seq"] == 1
 
 
 async def test_secrets_are_for_their_owner_only(stack: Stack) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import orjson
 import pytest
 from redis.asyncio import Redis
 
@@ -18,6 +17,7 @@ from local.layout import on_free_ports
 from local.stack import Stack
 from shared import channels, keys
 from shared.errors import Code
+from tests import door
 from tests.conftest import CHEAP_PASSWORDS
 from tests.logs import errors
 from tests.wire import Refused, Wire
@@ -339,15 +339,10 @@ async def test_the_presence_of_a_large_group_is_not_told_at_once(house: House) -
 async def test_watching_needs_a_session(house: House) -> None:
     alice = await house.person()
     conv = await group(alice)
-    request = {"jsonrpc": "2.0", "id": 1, "method": "presence.watch", "params": {"conv": conv}}
-    async with httpx.AsyncClient() as http:
-        answer = await http.post(
-            f"{house.stack.layout.gateway_url}/function/presence",
-            content=orjson.dumps(request),
-            headers={"Authorization": f"Bearer {alice.tokens['access_token']}"},
-        )
-    assert answer.status_code == 400
-    assert answer.json()["error"]["data"]["reason"] == "invalid_request"
+    url = house.stack.layout.connector_urls[0]
+    watch = door.request("presence.watch", conv=conv)
+    token = alice.tokens["access_token"]
+    assert await door.refusal(url, watch, token) == (400, "invalid_request")
     await alice.close()
 
 
@@ -357,14 +352,22 @@ async def test_no_client_reaches_a_handler_of_events(house: House) -> None:
     with pytest.raises(Refused) as refused:
         await alice.call("session.closed", **data)
     assert refused.value.reason == "unknown_method"
-    request = {"jsonrpc": "2.0", "id": 1, "method": "session.closed", "params": data}
+    url, closed = house.stack.layout.connector_urls[0], door.request("session.closed", **data)
+    token = alice.tokens["access_token"]
+    assert await door.refusal(url, closed, token) == (404, "unknown_method")
+    await alice.close()
+
+
+async def test_the_functions_own_address_opens_to_nobody(house: House) -> None:
+    alice = await house.person()
+    bearer = {"Authorization": f"Bearer {alice.tokens['access_token']}"}
+    address = f"{house.stack.layout.gateway_url}/function/presence"
     async with httpx.AsyncClient() as http:
         answer = await http.post(
-            f"{house.stack.layout.gateway_url}/function/presence",
-            content=orjson.dumps(request),
-            headers={"Authorization": f"Bearer {alice.tokens['access_token']}"},
+            address, content=door.request("presence.get", uids=[alice.uid]), headers=bearer
         )
-    assert answer.json()["error"]["data"]["reason"] == "unknown_method"
+    assert answer.status_code == 401
+    assert answer.json()["error"]["data"]["reason"] == "unauthenticated"
     await alice.close()
 
 

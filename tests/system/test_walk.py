@@ -1,4 +1,5 @@
-"""docs/writing-a-function.md as those without faas-cli follow it."""
+"""The documentation, followed: docs/writing-a-function.md by those without faas-cli, and what
+docs/quick-start.md says of HTTP."""
 
 import os
 from pathlib import Path
@@ -7,7 +8,7 @@ import orjson
 
 from local.layout import ROOT
 from local.stack import Stack
-from tests.walk import Walk
+from tests.walk import Shell, Walk, commands
 
 
 async def test_ten_minutes_without_faas_cli(stack: Stack, tmp_path: Path) -> None:
@@ -31,3 +32,19 @@ async def test_ten_minutes_without_faas_cli(stack: Stack, tmp_path: Path) -> Non
     ]
     assert entries[1]["body"] == {"question": "Tea?", "options": ["yes", "no"]}
     assert (entries[2]["ref"], entries[2]["body"]) == (2, {"option": 0})
+
+
+async def test_a_first_call_over_http(stack: Stack, tmp_path: Path, name: str) -> None:
+    script = "".join(commands("quick-start.md", "From anything else"))
+    for written, here in (
+        ("http://127.0.0.1:8001/v1/rpc", stack.layout.door_urls[0]),
+        ('"dora"', f'"{name}"'),
+    ):
+        assert written in script
+        script = script.replace(written, here)
+    told = await Shell(tmp_path, os.environ).run(f"set -euo pipefail\n{script}")
+    sent, read = map(orjson.loads, told.replace("}{", "}\n{").splitlines())
+    assert sent["result"]["seq"] == 1
+    (entry,) = read["result"]["entries"]
+    assert entry["body"] == {"text": "hi"}
+    assert entry["id"] == sent["result"]["id"]

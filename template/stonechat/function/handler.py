@@ -1,4 +1,4 @@
-"""`hello.say`: put your own methods in its place."""
+"""`hello.say`: put your own methods in its place, and the name that stack.yml has in `Function`."""
 
 from typing import Any
 

@@ -40,6 +40,21 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{ toYaml $all }}
 {{- end -}}
 
+{{/* The raw routes that functions declare, as YAML: /function/NAME/PATH → NAME. */}}
+{{- define "stonechat.raws" -}}
+{{- $all := dict -}}
+{{- range $name, $each := include "stonechat.functions" . | fromYaml -}}
+{{- range $path := splitList "," (index ($each.annotations | default dict) "stonechat.raw" | default "") -}}
+{{- $path = trim $path -}}
+{{- if $path -}}
+{{- if not (regexMatch "^(/[A-Za-z0-9_.-]*[A-Za-z0-9_-])+/?$" $path) }}{{ fail (printf "function %s: %s is no path of a raw route" $name $path) }}{{ end -}}
+{{- $_ := set $all (printf "/function/%s%s" $name (trimSuffix "/" $path)) $name -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{ toYaml $all }}
+{{- end -}}
+
 {{/* Under spec of every pod. Service links would set STONECHAT_…_PORT, which are settings of ours. */}}
 {{- define "stonechat.pod" -}}
 automountServiceAccountToken: false
