@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from functools import partial
 from typing import Any
 
 import aiohttp
@@ -46,7 +45,6 @@ logger = structlog.get_logger(__name__)
 _CANCEL_TRIES = 10
 
 Give = Callable[[Answer], None]
-Refuse = Callable[[CallError], None]
 
 
 class Connector:
@@ -217,37 +215,76 @@ class Connector:
 
     def _dispatch(self, socket: Socket, request: Request, size: int) -> None:
         """Hands a socket's request to whom it is for; the socket gets one answer."""
-        session = socket.session
 
         def answer(found: Answer) -> None:
             socket.answer(rpc.answer(request.id, found), size)
 
-        def refuse(why: CallError) -> None:
-            answer(refused(why))
-            if why.code not in (Code.TRY_AGAIN, Code.INTERNAL):  # no fault of the client's
-                socket.refused()
+        try:
+            self._hand_on(socket, request, size, answer)
+        except Exception as failure:
+            self._refuse(failure, answer, socket)
 
-        match request.method:
-            case "session.open":
-                self._attempt(partial(self._open, socket, request, answer), refuse)
-            case "session.renew":
-                renew = partial(self._opener.renew, session, request.params, answer)
-                self._attempt(renew, refuse)
-            case _:
-                self._find(session, request, size, answer, refuse)
+    def _hand_on(self, socket: Socket, request: Request, size: int, answer: Give) -> None:
+        session, method = socket.session, request.method
+        route = self._routes.routes.methods.get(method)
+        if route is not None:
+            self._forward(route, session, request, size, answer)
+        elif method == "session.open":
+            self._open(socket, request, answer)
+        elif method == "session.renew":
+            self._opener.renew(session, request.params, answer)
+        else:
+            self._look_again(session, request, size, answer, socket)
 
     def _call(self, session: Session, request: Request, size: int, answer: Give) -> None:
         """The same for a caller over HTTP."""
-        self._find(session, request, size, answer, lambda why: answer(refused(why)))
+        route = self._routes.routes.methods.get(request.method)
+        try:
+            if route is not None:
+                self._forward(route, session, request, size, answer)
+            else:
+                self._look_again(session, request, size, answer, None)
+        except Exception as failure:
+            self._refuse(failure, answer, None)
 
-    def _find(
-        self, session: Session, request: Request, size: int, answer: Give, refuse: Refuse
+    def _look_again(
+        self, session: Session, request: Request, size: int, answer: Give, socket: Socket | None
     ) -> None:
-        forward = partial(self._forward, session, request, size, answer)
-        if request.method in self._known().methods or request.method.startswith(RESERVED):
-            self._attempt(forward, refuse)
+        """The function may have been deployed a moment ago."""
+
+        def again() -> None:
+            route = self._routes.routes.methods.get(request.method)
+            try:
+                if route is None:
+                    raise CallError(Reason.UNKNOWN_METHOD)
+                self._forward(route, session, request, size, answer)
+            except Exception as failure:
+                self._refuse(failure, answer, socket)
+
+        if request.method.startswith(RESERVED):
+            raise CallError(Reason.UNKNOWN_METHOD)
+        self._routes.look_again(again)
+
+    def _forward(
+        self, route: Route, session: Session, request: Request, size: int, answer: Give
+    ) -> None:
+        if session.uid is None and not route.public:
+            raise CallError(Reason.UNAUTHENTICATED)
+        lane = self._lanes.of(route, self._bounds)
+        if not lane.put(Pending(request.method, request.params, size, session, answer)):
+            raise CallError(Reason.OVERLOADED, retry_after=1)
+
+    def _refuse(self, failure: Exception, answer: Give, socket: Socket | None) -> None:
+        """The last resort of a call: whatever went wrong, its caller is told."""
+        if isinstance(failure, CallError):
+            why = failure
         else:
-            self._routes.look_again(partial(self._attempt, forward, refuse))
+            logger.error("call_broke", exc_info=failure)
+            why = CallError(Reason.INTERNAL)
+        metrics.REFUSED.labels(why.reason).inc()
+        answer(refused(why))
+        if socket is not None and why.code not in (Code.TRY_AGAIN, Code.INTERNAL):
+            socket.refused()
 
     def _open(self, socket: Socket, request: Request, answer: Give) -> None:
         def opened(found: Answer) -> None:
@@ -258,42 +295,18 @@ class Connector:
         self._opener.open(socket.session, request.params, opened)
         self._server.opens(socket, opens=True)
 
-    def _forward(self, session: Session, request: Request, size: int, answer: Give) -> None:
-        route = self._known().methods.get(request.method)
-        if route is None or request.method.startswith(RESERVED):
-            raise CallError(Reason.UNKNOWN_METHOD)
-        if session.uid is None and not route.public:
-            raise CallError(Reason.UNAUTHENTICATED)
-        lane = self._lanes.of(route, self._bounds)
-        if not lane.put(Pending(request.method, request.params, size, session, answer)):
-            raise CallError(Reason.OVERLOADED, retry_after=1)
-
     def _bounds(self, route: Route) -> Bounds:
         config = self._config
         return Bounds(
             batches=route.lanes or config.lanes,
             late_batches=max(config.lane_late_batches, route.lanes or config.lanes),
             patience=config.lane_patience,
-            gather=config.lane_gather,
             batch=min(route.batch or config.lane_batch, config.lane_batch),
             batch_bytes=config.lane_batch_bytes,
             share=route.share or config.lane_share,
             waiting=config.lane_queue,
             waiting_bytes=config.lane_queue_bytes,
         )
-
-    def _attempt(self, work: Callable[[], None], refuse: Refuse) -> None:
-        """Does it, or answers why not."""
-        try:
-            work()
-            return
-        except CallError as refusal:
-            why = refusal
-        except Exception:  # the last resort: it is this caller's trouble alone
-            logger.exception("call_broke")
-            why = CallError(Reason.INTERNAL)
-        metrics.REFUSED.labels(why.reason).inc()
-        refuse(why)
 
     def _leave(self, session: Session) -> None:
         if session.opened and session.channels:

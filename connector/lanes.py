@@ -25,7 +25,6 @@ from shared.errors import CallError, Reason
 
 logger = structlog.get_logger(__name__)
 
-_BUSY = 4  # calls in a batch, from which on a lane is busy
 _SHARES = 8  # of what may wait, one person has one
 _BROKEN = refused(CallError(Reason.INTERNAL))
 
@@ -52,7 +51,6 @@ class Bounds(NamedTuple):
     batches: int
     late_batches: int
     patience: float  # seconds until a batch is late
-    gather: float  # seconds that a busy lane waits for a batch to grow
     batch: int  # calls
     batch_bytes: int
     share: int
@@ -77,14 +75,16 @@ class _Queue:
 
     def next(self) -> Pending | None:
         """The first call whose client reads its answers. It stays here."""
-        calls = self.calls
-        if calls and not calls[0].session.clogged:
-            return calls[0]
-        return next((call for call in calls if not call.session.clogged), None)
+        for call in self.calls:
+            if not call.session.clogged:
+                return call
+        return None
 
-    def remove(self, call: Pending) -> None:
+    def move(self, call: Pending, batch: "_Batch") -> None:
         self.calls.remove(call)
         self.bytes -= call.size
+        batch.calls.append(call)
+        batch.size += call.size
 
 
 class _Batch:
@@ -112,8 +112,6 @@ class Lane:
         self._waiting_bytes = 0
         self._under_way: set[asyncio.Task[None]] = set()
         self._late = 0  # of those that are under way
-        self._enough = 0  # calls, for which a busy lane waits a moment
-        self._timer: asyncio.TimerHandle | None = None
 
     def put(self, call: Pending) -> bool:
         """Takes the call, or returns False where too much waits: in all, or of this person."""
@@ -133,8 +131,7 @@ class Lane:
         self._waiting_bytes += size
         if not queue.busy:
             self._ready[person] = queue
-            if self._timer is None or self._waiting >= self._enough:
-                self._start()
+            self._start()
         return True
 
     def resume(self, person: object) -> None:
@@ -148,19 +145,7 @@ class Lane:
     def idle(self) -> bool:
         return not self._under_way
 
-    def _gather(self, last: int) -> None:
-        """Begins the next batch; where the lane is busy not at once but when it is as large as the
-        last one, or a moment later. What each batch costs is the smaller part of a larger one."""
-        if last < _BUSY or self._waiting >= last or self._timer is not None:
-            self._start()
-            return
-        self._enough = last
-        self._timer = asyncio.get_running_loop().call_later(self.bounds.gather, self._start)
-
     def _start(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         while self._ready and self._may_start():
             batch = self._next_batch()
             if batch.calls:
@@ -174,40 +159,39 @@ class Lane:
 
     def _next_batch(self) -> _Batch:
         """A call of each person in turn, and again, as far as there is room."""
-        batch, bounds = _Batch(), self.bounds
-        while self._ready and len(batch.calls) < bounds.batch:
-            person, queue = next(iter(self._ready.items()))
+        batch, bounds, ready = _Batch(), self.bounds, self._ready
+        calls = batch.calls
+        while ready and len(calls) < bounds.batch:
+            person, queue = ready.popitem(last=False)
             call = queue.next()
-            if call is not None and not self._fits(batch, call):
+            if call is None:
+                continue
+            if calls and batch.size + call.size > bounds.batch_bytes:
+                ready[person] = queue
+                ready.move_to_end(person, last=False)
                 break
-            del self._ready[person]
-            if call is not None:
-                queue.busy = True
-                batch.queues.append(queue)
-                self._take(batch, queue, call)
-        more = batch.queues
+            queue.move(call, batch)
+            queue.busy = True
+            batch.queues.append(queue)
+        more = [queue for queue in batch.queues if queue.calls]
         for _ in range(bounds.share - 1):
-            more = [queue for queue in more if queue.calls and self._take_next(batch, queue)]
+            more = [queue for queue in more if self._move_next(queue, batch)]
             if not more:
                 break
+        self._waiting -= len(calls)
+        self._waiting_bytes -= batch.size
         return batch
 
-    def _take_next(self, batch: _Batch, queue: _Queue) -> bool:
-        call = queue.next()
-        if call is None or not self._fits(batch, call) or len(batch.calls) >= self.bounds.batch:
+    def _move_next(self, queue: _Queue, batch: _Batch) -> bool:
+        call, bounds = queue.next(), self.bounds
+        if (
+            call is None
+            or len(batch.calls) >= bounds.batch
+            or batch.size + call.size > bounds.batch_bytes
+        ):
             return False
-        self._take(batch, queue, call)
+        queue.move(call, batch)
         return True
-
-    def _fits(self, batch: _Batch, call: Pending) -> bool:
-        return not batch.calls or batch.size + call.size <= self.bounds.batch_bytes
-
-    def _take(self, batch: _Batch, queue: _Queue, call: Pending) -> None:
-        queue.remove(call)
-        self._waiting -= 1
-        self._waiting_bytes -= call.size
-        batch.calls.append(call)
-        batch.size += call.size
 
     async def _run(self, batch: _Batch) -> None:
         self._sizes.observe(len(batch.calls))
@@ -244,7 +228,7 @@ class Lane:
                 self._ready[queue.person] = queue
             else:
                 del self._queues[queue.person]
-        self._gather(len(batch.calls))
+        self._start()
 
 
 class Lanes:

@@ -43,7 +43,7 @@ class Limits:
     pings, empty fragments, refused calls."""
 
     calls: Rate
-    bytes: Rate
+    call_bytes: int  # a frame counts as one call, and as one more for each of these
     noise: Rate
     frame: int  # bytes of one request
     in_flight: int  # unanswered calls before reading pauses
@@ -64,7 +64,7 @@ def signed_in(config: Settings) -> Limits:
     """Of an open session, and of a signed caller over HTTP."""
     return Limits(
         calls=Rate(config.rate_per_second, config.rate_burst),
-        bytes=Rate(config.bytes_per_second, config.bytes_burst),
+        call_bytes=config.call_bytes,
         noise=Rate(config.noise_per_second, config.noise_burst),
         frame=config.frame_limit,
         in_flight=config.in_flight_limit,
@@ -77,7 +77,7 @@ def anonymous(config: Settings) -> Limits:
     """Of a socket without a session. Public methods take small params."""
     return Limits(
         calls=Rate(config.public_per_second, config.public_burst),
-        bytes=Rate(config.public_per_second * config.public_frame_limit, config.bytes_burst),
+        call_bytes=config.call_bytes,
         noise=Rate(config.noise_per_second, config.noise_burst),
         frame=config.public_frame_limit,
         in_flight=config.in_flight_limit,
@@ -90,9 +90,7 @@ def anonymous_address(config: Settings) -> Limits:
     """Of everybody who calls public methods over HTTP from one address."""
     return Limits(
         calls=Rate(config.public_address_per_second, config.public_address_burst),
-        bytes=Rate(
-            config.public_address_per_second * config.public_frame_limit, config.bytes_burst
-        ),
+        call_bytes=config.call_bytes,
         noise=Rate(config.public_address_per_second, config.public_address_burst),
         frame=config.public_frame_limit,
         in_flight=config.in_flight_limit,

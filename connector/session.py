@@ -41,7 +41,6 @@ class Session:
     """State of one socket, from the upgrade on; or of a caller over HTTP (`is_socket` is False)."""
 
     __slots__ = (
-        "_bytes",
         "_caller",
         "_calls",
         "_limits",
@@ -113,7 +112,6 @@ class Session:
         """From now on these limits hold."""
         self._limits = limits
         self._calls = Bucket(limits.calls, now)
-        self._bytes = Bucket(limits.bytes, now)
         self._noise = Bucket(limits.noise, now)
 
     @property
@@ -167,7 +165,7 @@ class Session:
         """Counts one request of so many bytes. Raises `rate_limited` and `too_large`."""
         if size > self._limits.frame:
             raise CallError(Reason.TOO_LARGE, f"at most {self._limits.frame} bytes")
-        wait = self._bytes.take(now, size) or self._calls.take(now)
+        wait = self._calls.take(now, 1 + size // self._limits.call_bytes)
         if wait:
             raise CallError(Reason.RATE_LIMITED, retry_after=wait)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+_CONTAINERS = (dict, list)
 LEVELS = 64  # objects and arrays within each other, of what clients and raw requests send
 
 
@@ -31,14 +32,13 @@ def brackets(text: bytes) -> int:
 
 def is_deeper(value: Any, levels: int) -> bool:
     """Whether a value has more than so many objects and arrays within each other."""
-    containers = [value] if isinstance(value, dict | list) else []
+    containers = [value] if type(value) in _CONTAINERS else []
     for _ in range(levels):
-        containers = [
-            inner
-            for outer in containers
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list)
-        ]
         if not containers:
             return False
+        outers, containers = containers, []
+        for outer in outers:
+            for inner in outer.values() if type(outer) is dict else outer:
+                if type(inner) in _CONTAINERS:
+                    containers.append(inner)  # no comprehension: most have nothing to make one for
     return bool(containers)

@@ -29,7 +29,6 @@ RESERVED = "session."  # methods that functions answer to connectors alone
 BATCH = "application/cloudevents-batch+json"
 _JSON = {"Content-Type": "application/json"}
 _LINES = {"Content-Type": "application/x-ndjson"}
-_LEVELS = bounded_json.LEVELS + 2  # params, within an event, within the batch
 
 logger = structlog.get_logger(__name__)
 
@@ -71,28 +70,23 @@ def parse_batch(
         batch = None
     if not isinstance(batch, list):
         raise CallError(Reason.INVALID_REQUEST, "not a CloudEvents batch")
-    # Each event has two brackets at least; what is left bounds the depth of any of them.
-    deep = bounded_json.brackets(body) - 2 * len(batch) >= _LEVELS
-    return [_received(each, look_closer=deep) for each in batch]
+    return list(map(_received, batch))
 
 
-def _received(fields: Any, *, look_closer: bool) -> Received | CallError:
-    if look_closer and bounded_json.is_deeper(fields, _LEVELS):
-        return CallError(Reason.INVALID_REQUEST, "nested too deep")
+def _received(fields: Any) -> Received | CallError:
     try:
-        match fields.get("kind"):
-            case "event":
-                return _happened(fields)
-            case "before":
-                return _event(fields, Proposal)
-            case _:
-                return _event(fields, Event)
+        if bounded_json.is_deeper(fields["data"], bounded_json.LEVELS - 1):
+            return CallError(Reason.INVALID_REQUEST, "nested too deep")
+        kind = fields.get("kind")
+        if kind is None:
+            return _event(fields, Event)
+        return _happened(fields) if kind == "event" else _event(fields, Proposal)
     except (KeyError, TypeError, ValueError, AttributeError):
         return CallError(Reason.INVALID_REQUEST, "not a CloudEvent")
 
 
 def _event(fields: dict[str, Any], made: type[Event]) -> Event:
-    method, params = fields["type"], fields.get("data") or {}
+    method, params = fields["type"], fields["data"]
     if not (isinstance(method, str) and isinstance(params, dict)):
         raise TypeError
     roles = tuple(fields["roles"].split(",")) if fields.get("roles") else ()

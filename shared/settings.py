@@ -110,10 +110,11 @@ class Settings(BaseSettings):
     pong_timeout: float = Field(10.0, gt=0)
     rate_per_second: float = Field(1000.0, gt=0, description="calls of one session, sustained")
     rate_burst: int = Field(10_000, gt=0, description="calls of one session at once")
-    bytes_per_second: float = Field(
-        4 * 1024 * 1024, gt=0, description="bytes of one session's frames, sustained"
+    call_bytes: int = Field(
+        4096,
+        gt=0,
+        description="a frame counts as one call, and as one more for each of so many bytes",
     )
-    bytes_burst: int = Field(32 * 1024 * 1024, gt=0, description="bytes of its frames at once")
     noise_per_second: float = Field(
         50.0, gt=0, description="pings, empty fragments and refused calls of one socket, sustained"
     )
@@ -161,9 +162,6 @@ class Settings(BaseSettings):
     lanes: int = Field(4, ge=1, description="lanes of a function; its annotation overrides")
     lane_late_batches: int = Field(
         32, ge=1, description="batches of a function under way where some are late"
-    )
-    lane_gather: float = Field(
-        0.001, ge=0, description="seconds that a busy lane waits for the next batch to grow"
     )
     lane_patience: float = Field(0.5, gt=0, description="seconds until a batch is late")
     lane_batch: int = Field(256, ge=1, description="calls in one batch, its annotation lowers it")
