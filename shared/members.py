@@ -5,6 +5,7 @@ asked for. Whoever changes a group puts the new copies before it answers; what i
 from the record. Of people who never were in the group nothing is kept.
 """
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from redis.client import Pipeline
 from shared import copies, keys
 from shared.collections import GROUPS, MEMBERS, Document
 from shared.finds import find, portions
-from shared.scripts import execute
+from shared.scripts import batched, execute
 from shared.settings import settings
 from shared.stores import database, redis_client
 
@@ -84,15 +85,18 @@ class Members:
             return self.found(wanted, pipe.execute())
 
     def enqueue(self, pipe: Pipeline, wanted: Wanted) -> None:
-        """Adds one command for each group to a pipeline."""
+        """Adds one command for each group to a pipeline, and more where it is about many people."""
         for gid, uids in wanted.items():
-            pipe.hmget(keys.group(gid), [GROUP_FIELD, *uids])
+            for part in batched([GROUP_FIELD, *uids]):
+                pipe.hmget(keys.group(gid), part)
 
     def found(self, wanted: Wanted, answers: Sequence[Any]) -> dict[tuple[str, str], Standing]:
         """What the answers to those commands say."""
         standings: dict[tuple[str, str], Standing] = {}
         missing: dict[str, list[str]] = {}
-        for (gid, uids), (facts, *people) in zip(wanted.items(), answers, strict=True):
+        left = itertools.chain.from_iterable(answers)
+        for gid, uids in wanted.items():
+            facts, *people = itertools.islice(left, 1 + len(uids))
             unknown = [uid for uid, copy in zip(uids, people, strict=True) if copy is None]
             if facts is None:
                 missing[gid] = list(uids)

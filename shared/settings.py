@@ -76,6 +76,8 @@ class Settings(BaseSettings):
     node_stream_length: int = Field(10_000, gt=0, description="entries kept for a slow node")
     node_ttl: float = Field(12.0, gt=0, description="seconds without heartbeat until dead")
     bus_entry_limit: int = Field(1024 * 1024, gt=0, description="bytes of frames in one entry")
+    bus_channels_limit: int = Field(2000, gt=0, description="channels in one publishing script")
+    redis_keys_limit: int = Field(1000, gt=0, description="keys in any other command or script")
 
     # Events.
     events_stream_length: int = Field(50_000, gt=0, description="batches kept for subscribers")

@@ -8,6 +8,8 @@ In Redis a tail is one string, `SEQ:CHANGED:` and the entry as all may see it, s
 read by one command.
 """
 
+import itertools
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,9 +19,9 @@ from redis.client import Pipeline
 
 from shared import keys
 from shared.collections import Document
-from shared.content import Keyring
-from shared.entry import shown
-from shared.scripts import Script, execute
+from shared.content import ContentUnreadableError, Keyring
+from shared.entry import shown_all
+from shared.scripts import Script, batched, execute
 
 # A number and an entry for each key; a tail only moves on.
 _ADVANCE = Script("""
@@ -67,30 +69,38 @@ class Tails:
     def advance(self, pipe: Pipeline, newest: Mapping[str, tuple[int, bytes]]) -> None:
         """Adds to a pipeline: these entries (number and JSON, by conversation) are their logs'
         tails, unless later ones are. Number 0, of an empty log, has no entry."""
-        arguments: list[Any] = []
-        for conv, (seq, entry) in newest.items():
-            sealed = self._content.seal(conv, f"tail {seq}", entry) if entry else b""
-            arguments += [seq, sealed]
-        if arguments:
-            _ADVANCE.add(pipe, tuple(map(keys.tail, newest)), self._lifetime, *arguments)
+        for part in batched(newest.items()):
+            arguments: list[Any] = []
+            for conv, (seq, entry) in part:
+                arguments += [seq, self._seal(conv, seq, entry) if entry else b""]
+            named = tuple(keys.tail(conv) for conv, _ in part)
+            _ADVANCE.add(pipe, named, self._lifetime, *arguments)
 
-    def read(self, convs: Sequence[str]) -> dict[str, Tail]:
-        """The tail of each log; what Redis lost is read from the store and kept again."""
+    def read(self, convs: Sequence[str], *, recorded: bool = False) -> dict[str, Tail]:
+        """The tail of each log; what Redis lost is read from the store and kept again. That a log
+        is empty is kept only of those that are `recorded` to be somebody's: a name that a client
+        made up leaves nothing."""
         tails = self._kept(convs)
         missing = [conv for conv in convs if conv not in tails]
         if missing:
             documents = self._newest(missing)
+            entries = shown_all(documents.values(), None, self._content)
+            newest = {each["conv"]: (each["seq"], orjson.dumps(each)) for each in entries}
+            # Others may read what this process cannot.
+            unreadable = {each["conv"] for each in entries if "unreadable" in each}
+            kept = {conv: newest[conv] for conv in newest if conv not in unreadable}
+            if recorded:
+                kept |= dict.fromkeys(set(missing).difference(documents), (0, b""))
             with self._redis.pipeline(transaction=False) as pipe:
-                newest = {
-                    conv: (document["seq"], orjson.dumps(shown(document, None, self._content)))
-                    for conv, document in documents.items()
-                }
-                # That a log is empty is kept as well; its first entry moves the tail on.
-                empty = dict.fromkeys(set(missing).difference(documents), (0, b""))
-                self.advance(pipe, newest | empty)
+                self.advance(pipe, kept)
                 execute(pipe)
-            tails |= self._kept(list(documents))
-            tails |= {conv: EMPTY for conv in missing if conv not in documents}
+            now = time.time_ns() // 1_000_000
+            tails |= dict.fromkeys(missing, EMPTY)
+            tails |= {
+                conv: Tail(seq, now, self._seal(conv, seq, entry))
+                for conv, (seq, entry) in newest.items()
+            }
+            tails |= self._kept(newest)
         return tails
 
     def seqs(self, convs: Sequence[str]) -> dict[str, int]:
@@ -98,17 +108,33 @@ class Tails:
         kept = self._kept(convs)
         return {conv: kept.get(conv, EMPTY).seq for conv in convs}
 
-    def entry(self, conv: str, tail: Tail) -> orjson.Fragment | None:
-        """The entry as all may see it, None where there is none; ready to go into an answer."""
-        if not tail.sealed:
-            return None
-        return orjson.Fragment(self._content.open(conv, f"tail {tail.seq}", tail.sealed))
+    def entries(self, tails: Mapping[str, Tail]) -> dict[str, orjson.Fragment]:
+        """The entry of each tail that has one, as all may see it, ready to go into an answer. Of a
+        tail that does not open, the newest entry in the store is shown."""
+        opened: dict[str, orjson.Fragment] = {}
+        closed: list[str] = []
+        for conv, tail in tails.items():
+            if not tail.sealed:
+                continue
+            try:
+                entry = self._content.open(conv, f"tail {tail.seq}", tail.sealed)
+                opened[conv] = orjson.Fragment(entry)
+            except ContentUnreadableError:
+                closed.append(conv)
+        if closed:
+            stored = shown_all(self._newest(closed).values(), None, self._content)
+            opened |= {each["conv"]: orjson.Fragment(orjson.dumps(each)) for each in stored}
+        return opened
+
+    def _seal(self, conv: str, seq: int, entry: bytes) -> bytes:
+        return self._content.seal(conv, f"tail {seq}", entry)
 
     def _kept(self, convs: Iterable[str]) -> dict[str, Tail]:
         wanted = list(convs)
-        if not wanted:
-            return {}
-        found: Any = self._redis.mget([keys.tail(conv) for conv in wanted])
+        with self._redis.pipeline(transaction=False) as pipe:
+            for part in batched(wanted):
+                pipe.mget([keys.tail(conv) for conv in part])
+            found = itertools.chain.from_iterable(pipe.execute())
         return {conv: _parsed(text) for conv, text in zip(wanted, found, strict=True) if text}
 
 

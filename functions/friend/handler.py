@@ -7,12 +7,11 @@ too, as the result bears no number.
 """
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from shared import guarding
 from shared.call import Call
 from shared.collections import USERS, Document
 from shared.commands import command_key
@@ -29,8 +28,6 @@ from .results import Friend, Friends, StateNow
 from .rules import Action, Policy
 
 friend = Function("friend")
-
-_SIDE_BY_SIDE = 16  # callers of one batch
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=32)]
 
@@ -117,23 +114,12 @@ def _act(action: Action, calls: Sequence[Call[Any]]) -> list[Any]:
     """Callers run side by side; each one's calls in order."""
     met = {call.params.uid for call in calls} if action in ("request", "block") else ()
     policies = _policies(met)
-    answers: list[Any] = [None] * len(calls)
-    callers: dict[str, list[int]] = {}
-    for index, call in enumerate(calls):
-        callers.setdefault(call.uid, []).append(index)
-
-    def run(indexes: Iterable[int]) -> None:
-        for index in indexes:
-            try:
-                answers[index] = _make(_command(action, calls[index], policies))
-            except CallError as refusal:
-                answers[index] = refusal
-
-    if len(callers) == 1:
-        run(range(len(calls)))
-    else:
-        list(_pool().map(run, callers.values()))
-    return answers
+    return guarding.side_by_side(
+        calls,
+        lambda call: call.uid,
+        lambda call: _make(_command(action, call, policies)),
+        f"friend.{action}",
+    )
 
 
 def _policies(uids: Iterable[str]) -> dict[str, Policy]:
@@ -168,11 +154,6 @@ def _make(command: Command) -> Any:
 
     friendships().changes.make(key_of(command.uid, command.other), [key], plan)
     return result
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="friend")
 
 
 handle = friend.handle

@@ -8,15 +8,15 @@ from typing import Any, NotRequired
 from pydantic import Field, model_validator, with_config
 from typing_extensions import TypedDict
 
-from shared import channels, conversation, keys, membership, policy, rpc
+from shared import channels, conversation, guarding, keys, membership, policy, rpc
 from shared.bus import Delivery, bus
 from shared.call import Call
 from shared.conversation import Conversation
-from shared.entry import shown
+from shared.entry import shown_all
 from shared.errors import CallError, Reason, invalid_params
 from shared.friendships import friendships
 from shared.function import Function
-from shared.history import Bounds, History, Wanted
+from shared.history import Bounds, History, Page, Wanted
 from shared.log import log
 from shared.members import Standing
 from shared.params import Conv, Params, Seq
@@ -100,32 +100,41 @@ def read_history(calls: Sequence[Call[ReadHistory]]) -> list[Any]:
     direction. A short answer with `more` stopped before an entry that may still appear. Of a group
     there is what the caller may see: from joining on, or all, and until leaving. Refuses with
     `not_a_member`."""
-    answers: list[Any] = [None] * len(calls)
-    limit = settings().history_limit
-    places: dict[int, Conversation] = {}
-    for index, call in enumerate(calls):
-        try:
-            places[index] = membership.parsed(call.params.conv)
-            if call.params.limit > limit:
-                raise invalid_params(["limit"], f"at most {limit}", "less_than_equal")
-        except CallError as refusal:
-            answers[index] = refusal
-    known = membership.standings((calls[index].uid, place) for index, place in places.items())
-    wanted: dict[int, Wanted] = {}
-    for index, place in places.items():
-        params, standing = calls[index].params, known[calls[index].uid, place]
-        view = Bounds(standing.first, standing.last)
-        if not standing.may_read:
-            answers[index] = CallError(Reason.NOT_A_MEMBER)
-        elif answers[index] is None:
-            wanted[index] = Wanted(params.conv, params.limit, view, params.after, params.before)
-    for index, page in zip(wanted, history().read(list(wanted.values())), strict=True):
-        answers[index] = {
-            "entries": [shown(each, calls[index].uid, log().content) for each in page.entries],
-            "last_seq": page.last_seq,
-            "more": page.more,
-        }
+    places = [membership.parsed(call.params.conv) for call in calls]
+    known = membership.standings(
+        (call.uid, place) for call, place in zip(calls, places, strict=True)
+    )
+    asked = guarding.each(
+        zip(calls, places, strict=True),
+        lambda each: _wanted(each[0].params, known[each[0].uid, each[1]]),
+        "message.history",
+    )
+    wanted = {i: each for i, each in enumerate(asked) if not isinstance(each, CallError)}
+    pages = history().read(list(wanted.values()))
+    found = guarding.each(
+        zip(wanted, pages, strict=True),
+        lambda each: _shown(each[1], calls[each[0]].uid),
+        "message.history",
+    )
+    answers: list[Any] = list(asked)
+    for index, answer in zip(wanted, found, strict=True):
+        answers[index] = answer
     return answers
+
+
+def _wanted(params: ReadHistory, standing: Standing) -> Wanted:
+    limit = settings().history_limit
+    if params.limit > limit:
+        raise invalid_params(["limit"], f"at most {limit}", "less_than_equal")
+    if not standing.may_read:
+        raise CallError(Reason.NOT_A_MEMBER)
+    view = Bounds(standing.first, standing.last)
+    return Wanted(params.conv, params.limit, view, params.after, params.before)
+
+
+def _shown(page: Page, uid: str) -> dict[str, Any]:
+    entries = shown_all(page.entries, uid, log().content)
+    return {"entries": entries, "last_seq": page.last_seq, "more": page.more}
 
 
 @sync.batch("conversation.list", result=Conversations, reads=True)
@@ -134,30 +143,32 @@ def list_conversations(calls: Sequence[Call[ListConversations]]) -> list[Any]:
     at that time or later. `now` is what to pass next time: no change between is missed."""
     now, known = states().of(list(dict.fromkeys(call.uid for call in calls)))
     wanted = {uid: [*mine, conversation.inbox(uid)] for uid, mine in known.items()}
-    tails = log().tails.read(list(dict.fromkeys(itertools.chain.from_iterable(wanted.values()))))
-    return [
-        {
-            "conversations": _changed(
-                {conv: tails[conv] for conv in wanted[call.uid]},
-                known[call.uid],
-                call.params.changed_since or 0,
-            ),
-            "now": now,
-        }
-        for call in calls
-    ]
+    listed = list(dict.fromkeys(itertools.chain.from_iterable(wanted.values())))
+    tails = log().tails.read(listed, recorded=True)
+
+    def one(call: Call[ListConversations]) -> dict[str, Any]:
+        mine = {conv: tails[conv] for conv in wanted[call.uid]}
+        found = _changed(mine, known[call.uid], call.params.changed_since or 0)
+        return {"conversations": found, "now": now}
+
+    return guarding.each(calls, one, "conversation.list")
 
 
 def _changed(
     tails: Mapping[str, Tail], known: Mapping[str, State], since: int
 ) -> list[dict[str, Any]]:
-    listed = []
+    listed, shown = [], {}
     for conv, tail in tails.items():
         state = known.get(conv, NOTHING)
         tail = _seen(tail, state)
         changed = max(tail.changed, state.changed)
         if tail.seq and changed >= since and not _is_hidden(state, tail):
             listed.append(_listed(conv, tail, state, changed))
+            shown[conv] = tail
+    entries = log().tails.entries(shown)
+    for each in listed:
+        if each["conv"] in entries:
+            each["last_entry"] = entries[each["conv"]]
     listed.sort(key=lambda each: -int(each["changed_at"]))
     return listed
 
@@ -189,7 +200,7 @@ def update_conversation(call: Call[Update]) -> dict[str, Any]:
 @sync.method("conversation.typing", result=Empty)
 def tell_typing(call: Call[Typing]) -> dict[str, Any]:
     """Tells the others that the caller is writing. At most one signal a second passes."""
-    place, uid = membership.parsed(call.params.conv), call.uid
+    place, uid = call.require_member(call.params.conv), call.uid
     policy.writer(uid, place)
     key = keys.typing(call.params.conv, uid)
     if redis_client().set(key, 1, nx=True, px=TYPING_PAUSE):
@@ -204,28 +215,33 @@ def read_conversations(calls: Sequence[Call[Read]]) -> list[Any]:
     """Everything up to `seq` was read; a lower mark than before changes nothing. The caller's other
     devices, and the other person of a direct conversation, get a `read` signal. Refuses with
     `not_a_member`, and `invalid_params` beyond the last entry."""
-    answers: list[Any] = [{} for _ in calls]
-    last = log().tails.read(list({call.params.conv for call in calls}))
     places = [membership.parsed(call.params.conv) for call in calls]
-    known = membership.standings(
-        (call.uid, place) for call, place in zip(calls, places, strict=True)
-    )
-    quiet = _blocked(zip(calls, places, strict=True))
-    signals: list[Delivery] = []
-    marks: list[tuple[str, str, int]] = []
-    for index, (call, place) in enumerate(zip(calls, places, strict=True)):
-        standing, conv, seq = known[call.uid, place], call.params.conv, call.params.seq
+    asked = list(zip(calls, places, strict=True))
+    known = membership.standings((call.uid, place) for call, place in asked)
+    readers = [(call, place) for call, place in asked if known[call.uid, place].may_read]
+    last = log().tails.read(list({call.params.conv for call, _ in readers}))
+    blocked = _blocked(readers)
+
+    def signal(each: tuple[Call[Read], Conversation]) -> Delivery:
+        (call, place), standing = each, known[each[0].uid, each[1]]
         if not standing.may_read:
-            answers[index] = CallError(Reason.NOT_A_MEMBER)
-        elif seq > (last[conv].seq if standing.last is None else standing.last):
-            answers[index] = invalid_params(["seq"], "beyond the last entry", "less_than_equal")
-        else:
-            marks.append((call.uid, conv, seq))
-            signals.append(_read_signal(call, place, standing, quiet=index in quiet))
-    if marks:
-        states().read(marks)
-        bus().publish(signals)
-    return answers
+            raise CallError(Reason.NOT_A_MEMBER)
+        end = last[call.params.conv].seq if standing.last is None else standing.last
+        if call.params.seq > end:
+            raise invalid_params(["seq"], "beyond the last entry", "less_than_equal")
+        quiet = (call.uid, call.params.conv) in blocked
+        return _read_signal(call, place, standing, quiet=quiet)
+
+    signals = guarding.each(asked, signal, "conversation.read")
+    done = [
+        (call, signal)
+        for call, signal in zip(calls, signals, strict=True)
+        if not isinstance(signal, CallError)
+    ]
+    if done:
+        states().read([(call.uid, call.params.conv, call.params.seq) for call, _ in done])
+        bus().publish([signal for _, signal in done])
+    return [each if isinstance(each, CallError) else {} for each in signals]
 
 
 def _is_hidden(state: State, tail: Tail) -> bool:
@@ -242,21 +258,18 @@ def _listed(conv: str, tail: Tail, state: State, changed: int) -> dict[str, Any]
         "muted": state.muted,
         "changed_at": changed,
     }
-    entry = log().tails.entry(conv, tail)
-    if entry is not None:
-        listed["last_entry"] = entry
     return listed
 
 
-def _blocked(asked: Iterable[tuple[Call[Read], Conversation]]) -> set[int]:
-    """The indexes of direct conversations in which one of the two blocked the other."""
+def _blocked(readers: Iterable[tuple[Call[Read], Conversation]]) -> set[tuple[str, str]]:
+    """(uid, conversation) of direct conversations in which one of the two blocked the other."""
     pairs = {
-        index: (call.uid, place.other(call.uid))
-        for index, (call, place) in enumerate(asked)
-        if place.kind == "d" and call.uid in place.ids
+        (call.uid, call.params.conv): (call.uid, place.other(call.uid))
+        for call, place in readers
+        if place.kind == "d"
     }
     known = friendships().relations(list(dict.fromkeys(pairs.values())))
-    return {index for index, pair in pairs.items() if known[pair].blocked or known[pair].blocked_by}
+    return {at for at, pair in pairs.items() if known[pair].blocked or known[pair].blocked_by}
 
 
 def _read_signal(
