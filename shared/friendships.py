@@ -25,6 +25,7 @@ from shared.entry import Draft
 from shared.errors import CallError
 from shared.finds import find
 from shared.log import Log, log
+from shared.pages import Place
 from shared.scripts import batched, execute
 from shared.settings import settings
 from shared.stores import database, redis_client
@@ -105,12 +106,21 @@ class Friendships:
         """Whom each has blocked."""
         return self._others(uids, "blocked")
 
-    def of(self, uid: str, states: Sequence[State] = ALL) -> list[Document]:
-        """The documents in which this person's state is one of these."""
-        documents = list(find(self._friendships, _keys([uid], states), by="states"))
-        for document in documents:
+    def places(self, uid: str, states: Sequence[State] = ALL) -> list[Place]:
+        """Where others stand in this person's list of those states: by when it began, then uid."""
+        fields = {f"sides.{uid}.since": True}
+        found = find(self._friendships, _keys([uid], states), by="states", fields=fields)
+        return sorted(
+            Place(document["sides"][uid]["since"], other_of(document, uid)) for document in found
+        )
+
+    def of(self, uid: str, others: Iterable[str]) -> dict[str, Document]:
+        """The documents of this person and each of the others, by the other's uid."""
+        found = {}
+        for document in find(self._friendships, (key_of(uid, other) for other in others)):
             self.changes.settle_old(document)
-        return documents
+            found[other_of(document, uid)] = document
+        return found
 
     def count(self, uid: str, states: Sequence[State], limit: int) -> int:
         """In how many pairs this person's state is one of these; `limit` where it is more."""

@@ -28,6 +28,7 @@ from shared.combining import Combiner
 from shared.commit import Commit, Outcome
 from shared.content import Keyring, keyring
 from shared.entry import Draft
+from shared.errors import CallError
 from shared.sequencer import Sequencer
 from shared.settings import Settings, settings
 from shared.storage import Storage
@@ -48,7 +49,9 @@ class Log:
     ) -> None:
         self.content = content
         self.storage = Storage(messages)
-        self.tails = Tails(client, content, self.storage.newest, config.soft_state_ttl)
+        self.tails = Tails(
+            client, content, self.storage.newest, config.soft_state_ttl, config.last_entry_bytes
+        )
         self.announcer = Announcer(client, bus, self.tails)
         self._sequencer = Sequencer(client, self.storage.highest, config.soft_state_ttl)
         self._attempts = config.append_attempts

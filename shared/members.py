@@ -27,13 +27,15 @@ GROUP_FIELD = "*"  # the field of the group as a whole
 
 class Standing(NamedTuple):
     """One person in one group. `role` is None for who is no member now. Entries from `first` to
-    `last` may be read, to the end where `last` is None. `muted_until` is in ms."""
+    `last` may be read, to the end where `last` is None. `muted_until` is in ms; `size` is the
+    group's, as a member finds it."""
 
     role: str | None = None
     first: int = 1
     last: int | None = 0
     muted_until: int = 0
     receipts: bool = False
+    size: int = 0
 
     @property
     def may_read(self) -> bool:
@@ -53,6 +55,7 @@ def group_copy(document: Document) -> str:
         "dismissed": document["dismissed"],
         "all": document["settings"]["history"] == "all",
         "receipts": document["settings"]["receipts"],
+        "size": document["size"],
     }
     return orjson.dumps(facts).decode()
 
@@ -141,8 +144,8 @@ def _standing(uid: str, group: dict[str, Any], member: str) -> Standing:
     if group["dismissed"]:
         return Standing(None, sees_from, None)
     role = role_of(group, uid)
-    everyone = group["muted"] if role == "member" else 0
-    return Standing(role, sees_from, None, max(int(muted), everyone), group["receipts"])
+    muted_until = max(int(muted), group["muted"] if role == "member" else 0)
+    return Standing(role, sees_from, None, muted_until, group["receipts"], group["size"])
 
 
 def groups_of(uids: Iterable[str]) -> dict[str, set[str]]:

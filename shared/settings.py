@@ -42,6 +42,13 @@ class Settings(BaseSettings):
     recall_window: int = Field(86400, ge=0, description="seconds to recall one's own, 0: always")
     mentions_limit: int = Field(50, ge=0)
     history_limit: int = Field(200, gt=0, description="entries in one answer")
+    list_limit: int = Field(500, gt=0, description="items of a list in one answer")
+    answer_bytes: int = Field(
+        256 * 1024, ge=4096, description="bytes of one answer, as JSON; more is another page"
+    )
+    last_entry_bytes: int = Field(
+        1024, ge=64, description="bytes of a body in a list of conversations; more is cut off"
+    )
     commit_limit: int = Field(500, gt=0, description="entries in one insert")
     hole_age: float = Field(2.0, gt=0, description="seconds before a reader fills a hole")
     append_attempts: int = Field(8, ge=1, description="tries to number an entry that collides")
@@ -60,6 +67,9 @@ class Settings(BaseSettings):
     groups_limit: int = Field(2000, ge=1, description="groups of one person")
     group_uids_limit: int = Field(2500, ge=1, description="people in one call")
     group_admins_limit: int = Field(100, ge=0, description="admins of one group")
+    typing_members_limit: int = Field(
+        100, ge=0, description="members of a group in which it is told who is writing"
+    )
     copy_ttl: int = Field(600, gt=0, description="seconds that copies of such facts live in Redis")
 
     # People.

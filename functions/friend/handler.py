@@ -17,12 +17,13 @@ from shared.collections import USERS, Document
 from shared.commands import command_key
 from shared.errors import CallError, Reason, invalid_params
 from shared.finds import find
-from shared.friendships import ALL, friendships, key_of
+from shared.friendships import friendships, key_of
 from shared.function import Function
+from shared.pages import Cursor, Limit
 from shared.params import Cid, Ext, Id, Params
 from shared.stores import database
 
-from . import pairs
+from . import lists, pairs
 from .pairs import Command
 from .results import Friend, Friends, StateNow
 from .rules import Action, Policy
@@ -49,6 +50,8 @@ class Update(Other):
 
 class List(Params):
     state: Literal["friend", "incoming", "outgoing", "blocked"] | None = None
+    after: Cursor | None = None
+    limit: Limit = 200
 
 
 @friend.batch("friend.request", result=StateNow)
@@ -103,11 +106,9 @@ def update(calls: Sequence[Call[Update]]) -> list[Any]:
 @friend.method("friend.list", result=Friends, reads=True)
 def list_friends(call: Call[List]) -> dict[str, Any]:
     """`friends`: everyone with whom the caller's state is `state`, or any but `none`; the oldest
-    relation first."""
-    state = call.params.state
-    documents = friendships().of(call.uid, [state] if state else ALL)
-    found = [pairs.friend(each, call.uid) for each in documents]
-    return {"friends": sorted(found, key=lambda each: (each["since"], each["uid"]))}
+    relation first. Where there are more, `next` is what to give as `after`. Whoever changes
+    meanwhile is on a later page, again where an earlier one had them."""
+    return lists.page(call.uid, call.params.state, call.params.after, call.params.limit)
 
 
 def _act(action: Action, calls: Sequence[Call[Any]]) -> list[Any]:
