@@ -131,6 +131,9 @@ def main() -> None:
         "conversation.list": trips("conversation.list", lambda n: (uids[n], {})),
         "conversation.read": trips("conversation.read", further),
     }
+    found["conversation.list of many"] = trips(
+        "conversation.list", lambda n: (uids[1 + n % (MANY - 1)], {"limit": 1})
+    )
     OWNERS["message"] = "sync"
     found["message.history"] = trips(
         "message.history", lambda n: (uids[n], {"conv": convs[n], "after": 0, "limit": 1})

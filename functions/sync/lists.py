@@ -26,13 +26,13 @@ def read(calls: Sequence[Call[ListConversations]]) -> list[Any]:
     now, known = states().of(list(dict.fromkeys(call.uid for call in calls)))
     asked = [_Page(call, known[call.uid]) for call in calls]
     large = [page for page in asked if len(page.convs) > page.limit]
+    small = [page for page in asked if len(page.convs) <= page.limit]
     numbers = log().tails.numbers(_united(large), recorded=True)
     for page in large:
         page.choose(numbers)
     tails = log().tails.read(_united(asked), recorded=True)
-    for page in asked:
-        if page not in large:
-            page.choose(tails)
+    for page in small:
+        page.choose(tails)
     return guarding.each(asked, lambda page: page.answer(tails) | {"now": now}, "conversation.list")
 
 
