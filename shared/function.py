@@ -323,11 +323,11 @@ class Function:
             return result
         try:
             result = method.run(call)
+            self._commands.keep(uid, method.name, cid, result)
         except Exception:
             with suppress(PyMongoError):
                 self._commands.release(uid, method.name, cid)
             raise
-        self._commands.keep(uid, method.name, cid, result)
         return result
 
     def _metrics(self, headers: dict[str, str]) -> Response:

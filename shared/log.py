@@ -28,6 +28,7 @@ from shared.combining import Combiner
 from shared.commit import Commit, Outcome
 from shared.content import Keyring, keyring
 from shared.entry import Draft
+from shared.errors import CallError
 from shared.sequencer import Sequencer
 from shared.settings import Settings, settings
 from shared.storage import Storage
