@@ -18,8 +18,8 @@ from shared.function import Function, Method
 from shared.params import NoParams, Params
 from shared.stores import redis_client
 from tests.functions import params
+from tests.functions.calls import Asked, Outcome, ask, outcome, post
 from tests.functions.worlds import There, function, methods, world
-from tests.signed import Asked, Outcome, ask, outcome, post
 
 
 def calls_of(method: Method, people: Sequence[There], chance: random.Random) -> list[Asked]:
@@ -68,9 +68,7 @@ def test_what_is_no_call_fails_alone(stores: Stack) -> None:
     good = Asked("conversation.list", {}, here["me"], here["session"]).event()
     odd: list[Any] = [None, 5, "text", [], {}, [good], good | {"type": None}, good | {"type": 5}]
     odd += [good | {"type": ["conversation.list"]}, good | {"data": [1]}, good | {"data": "text"}]
-    odd += [
-        good | {name: value} for name in ("uid", "sid", "did") for value in (5, ["a"], {}, True)
-    ]
+    odd += [good | {name: value} for name in ("uid", "sid", "did") for value in (5, True)]
     odd += [good | {"roles": value} for value in (5, ["member"], {"a": 1})]
     odd += [good | {"kind": "event", "time": value} for value in (None, 5, "now", "9" * 400, "")]
     odd += [good | {"kind": "event", "time": "2026-01-01T00:00:00Z", "data": None}]

@@ -1,7 +1,7 @@
 """Small worlds that are equal but for their ids: people, their groups, their conversations."""
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -13,7 +13,7 @@ from shared.conversation import direct
 from shared.function import Function
 from shared.ids import new_id
 from shared.stores import database, redis_client
-from tests.signed import Asked, Outcome, ask, outcome
+from tests.functions.calls import Asked, Outcome, ask, outcome
 
 There = Mapping[str, Any]  # what there is for one person, by the names that params use
 
@@ -21,7 +21,7 @@ PEOPLE = 6
 MESSAGES_EACH = 4
 
 
-def world() -> list[There]:
+def world() -> Sequence[There]:
     """For each of some people: a group of their own with two others, and a conversation with one of
     these. What the last two could read cannot be opened any more."""
     found = [_person() for _ in range(PEOPLE)]
