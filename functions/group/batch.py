@@ -184,6 +184,8 @@ class _Scenes:
 
     def _play_one(self, scene: Scene, key: str, turn: Turn) -> bool:
         """Whether the command could have its turn in this scene."""
+        if scene.group["dismissed"]:  # by a command before it: to this one the group is gone
+            return False
         try:
             if turn in self._refused:
                 # Unless it is allowed since a command before it: then its people are to be read.

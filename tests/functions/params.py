@@ -14,47 +14,64 @@ from shared.ids import new_id
 Params = dict[str, Any]
 Bad = Callable[[Any, Mapping[str, Any]], Any]  # of the good value and what there is
 
+_TOGETHER = 3  # optional params that may only come together
 _TEXTS = ("abc", "Ab1-", "abcdefgh", "👍", "a@b.example", "123456", "2030-01-01", "https://a.b/")
 
 
 def good(method: Method, there_is: Mapping[str, Any]) -> list[Params]:
-    """The least that fits the method, then the same with each optional param beside it."""
-    schema = method.params.json_schema()
-    known = {
-        name: there_is[name] if name in there_is else _sample(each, schema)
-        for name, each in schema.get("properties", {}).items()
-    }
-    required = [name for name in known if name in schema.get("required", ())]
+    """Each least choice of params that fits the method, then each with one more beside it."""
+    known = _known(method, there_is)
+    found = least(method, there_is)
+    wider = [each | {name: known[name]} for each in found for name in known if name not in each]
+    return [_fresh(each) for each in [*found, *(each for each in wider if fits(method, each))]]
+
+
+def least(method: Method, there_is: Mapping[str, Any]) -> list[Params]:
+    """Those params without any of which the method would not be content."""
+    known = _known(method, there_is)
+    required = [name for name in known if name in method.params.json_schema().get("required", ())]
     optional = [name for name in known if name not in required]
-    least = next(
-        chosen
-        for count in range(len(optional) + 1)
-        for more in itertools.combinations(optional, count)
-        if fits(method, chosen := {name: known[name] for name in (*required, *more)})
-    )
-    wider = [least | {name: known[name]} for name in optional if name not in least]
-    return [_fresh(each) for each in [least, *(each for each in wider if fits(method, each))]]
+    found: list[Params] = []
+    for count in range(_TOGETHER + 1):
+        for more in itertools.combinations(optional, count):
+            chosen = {name: known[name] for name in (*required, *more)}
+            if not any(each.keys() <= chosen.keys() for each in found) and fits(method, chosen):
+                found.append(chosen)
+    assert found, f"tests cannot make params of {method.name}"
+    return found
+
+
+def most(method: Method, there_is: Mapping[str, Any]) -> list[Params]:
+    """The same with all the optional ones that go with them."""
+    known = _known(method, there_is)
+    found = []
+    for chosen in least(method, there_is):
+        for name in known:
+            if name not in chosen and fits(method, wider := chosen | {name: known[name]}):
+                chosen = wider
+        found.append(_fresh(chosen))
+    return found
 
 
 def bad(method: Method, there_is: Mapping[str, Any]) -> Iterator[Params]:
     """Each param missing, and each in turn something that it should not be."""
-    for params in [everything(method, there_is)]:
+    for params in most(method, there_is):
         for name, value in params.items():
             yield {other: params[other] for other in params if other != name}
             for spoil in SPOILT:
                 yield _fresh(params) | {name: spoil(value, there_is)}
-    for name in ("cid", "nobody-knows-this"):
-        for spoil in SPOILT:
-            yield _fresh(params) | {name: spoil("x", there_is)}
+        for name in sorted({"cid", "nobody-knows-this"}.difference(params)):
+            for spoil in SPOILT:
+                yield _fresh(params) | {name: spoil("x", there_is)}
 
 
-def everything(method: Method, there_is: Mapping[str, Any]) -> Params:
-    """Good params with as many of the optional ones as go together."""
-    wide, *others = good(method, there_is)
-    for each in others:
-        if fits(method, wide | each):
-            wide |= each
-    return wide
+def _known(method: Method, there_is: Mapping[str, Any]) -> Params:
+    """A value for each param: what there is under its name, or else something of its shape."""
+    schema = method.params.json_schema()
+    return {
+        name: there_is[name] if name in there_is else _sample(each, schema)
+        for name, each in schema.get("properties", {}).items()
+    }
 
 
 def fits(method: Method, params: Params) -> bool:
@@ -111,6 +128,11 @@ def _text(change: Callable[[str], Any]) -> Bad:
     return lambda good, there_is: change(good if isinstance(good, str) else str(good))
 
 
+def _long(size: int) -> Bad:
+    """A text that nobody else has."""
+    return lambda good, there_is: (str(there_is["me"]) * size)[:size]
+
+
 def _many(count: int) -> Bad:
     return lambda good, there_is: (good if isinstance(good, list) and good else [good]) * count
 
@@ -151,7 +173,7 @@ SPOILT: list[Bad] = [
     *map(_always, _NUMBERS),
     *(_always(orjson.Fragment(text)) for text in (b"1" + b"0" * 30, b"1e-400")),
     *map(_always, _ODD_TEXTS),
-    *(_always("a" * size) for size in (7, 8, 32, 33, 40, 41, 64, 65, 128, 129, 500, 501, 60_000)),
+    *map(_long, (7, 8, 32, 33, 40, 41, 64, 65, 128, 129, 500, 501, 60_000)),
     *(_always(["a" * 8] * size) for size in (50, 51, 200, 201, 2500, 2501, 6000)),
     *(_always({f"k{n}": "v" for n in range(size)}) for size in (20, 21, 2000)),
     *(_deep(levels, b"[", b"]") for levels in (60, 62, 63, 64, 65, 66, 67, 250, 500, 1000)),

@@ -42,7 +42,7 @@ def calls_of(method: Method, people: Sequence[There], chance: random.Random) -> 
     return calls
 
 
-@pytest.mark.parametrize(("name", "method"), methods())
+@pytest.mark.parametrize(("name", "method"), list(methods()))
 def test_a_batch_is_its_calls_one_by_one(stores: Stack, name: str, method: str) -> None:
     asked = function(name)
     one, other = world(), world()
@@ -112,7 +112,6 @@ ODD_RESULTS: list[Any] = [
     {5: "key"},
     {"n": 2**70},
     object(),
-    orjson.Fragment(b"not json"),
     CallError(Reason.CONFLICT, "with more", more={1, 2}),
 ]
 
@@ -146,7 +145,7 @@ def test_a_result_that_is_no_json_fails_alone(
     numbered = list(enumerate(numbers))
     together = list(map(outcome, ask(toy, calls())))
     assert together[1::2] == [Outcome()] * len(ODD_RESULTS)
-    assert Outcome() not in together[::2][:7]
+    assert Outcome() not in together[::2]
     assert together == [outcome(ask(toy, [call])[0]) for call in calls()]
 
 

@@ -119,7 +119,7 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return texts
 
 
-@pytest.mark.parametrize(("name", "method"), methods())
+@pytest.mark.parametrize(("name", "method"), list(methods()))
 def test_of_a_strangers_call_no_person_is_read(
     people: Sequence[There], asked_for: set[str], name: str, method: str
 ) -> None:
@@ -127,7 +127,7 @@ def test_of_a_strangers_call_no_person_is_read(
     uids = [new_id() for _ in range(3)]
     there_is = dict(people[0]) | {"uid": uids[0], "uids": uids, "members": uids}
     asked = function(name).methods[method]
-    wide = params.everything(asked, there_is)
+    wide = params.most(asked, there_is)[0]
     if "gid" not in wide or not wide.keys() & {"uid", "uids", "members"}:
         return
     for caller in (new_id(), people[0]["other"]):
@@ -137,14 +137,14 @@ def test_of_a_strangers_call_no_person_is_read(
     assert people[0]["gid"] in asked_for
 
 
-@pytest.mark.parametrize(("name", "method"), methods())
+@pytest.mark.parametrize(("name", "method"), list(methods()))
 def test_lists_of_people_have_a_limit(
     people: Sequence[There], asked_for: set[str], name: str, method: str
 ) -> None:
     """A list beyond the limit is refused before anything is read; one at the limit is not."""
     asked = function(name).methods[method]
     here = people[0]
-    wide = params.everything(asked, here)
+    wide = params.most(asked, here)[-1]
     lists = [each for each in wide if isinstance(here.get(each), list)]
     for each in lists:
         limits = (50, 200, settings().group_uids_limit)

@@ -69,13 +69,14 @@ def of_others(stranger: str, here: There) -> Iterator[There]:
 
 def all_of(name: str, method: str, stranger: str, there_is: There) -> list[Asked]:
     asked = function(name).methods[method]
-    found = [*params.good(asked, there_is), params.everything(asked, there_is)]
     about = set(there_is) & ABOUT
-    least = found[0]
-    return [Asked(method, each, stranger, new_id()) for each in found if set(least) & about]
+    if not all(each.keys() & about for each in params.least(asked, there_is)):
+        return []
+    found = [*params.good(asked, there_is), *params.most(asked, there_is)]
+    return [Asked(method, each, stranger, new_id()) for each in found]
 
 
-@pytest.mark.parametrize(("name", "method"), methods())
+@pytest.mark.parametrize(("name", "method"), list(methods()))
 def test_what_is_not_there_leaves_nothing(
     stores: Stack, stranger: str, name: str, method: str
 ) -> None:
@@ -99,7 +100,7 @@ def here(stores: Stack) -> There:
     return found
 
 
-@pytest.mark.parametrize(("name", "method"), methods())
+@pytest.mark.parametrize(("name", "method"), list(methods()))
 def test_what_is_others_leaves_nothing(
     stores: Stack, stranger: str, here: There, name: str, method: str
 ) -> None:

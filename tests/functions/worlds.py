@@ -33,7 +33,8 @@ def world() -> Sequence[There]:
 
 
 def _person() -> dict[str, Any]:
-    me, other, third = (new_id() for _ in range(3))
+    # In this order, so that names of conversations are sorted alike in all worlds.
+    me, other, third, nobody = (f"{place}{new_id()}" for place in "abcd")
     database()[USERS].insert_many(
         [{"_id": uid, "username": f"u{uid}", "name": uid} for uid in (me, other, third)]
     )
@@ -41,7 +42,7 @@ def _person() -> dict[str, Any]:
         "me": me,
         "other": other,
         "third": third,
-        "nobody": new_id(),
+        "nobody": nobody,
         "session": new_id(),
         "uid": other,
         "to": other,
