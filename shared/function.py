@@ -301,7 +301,7 @@ class Function:
         return calls
 
     def _run(self, method: Method, calls: Sequence[Call[Any]]) -> list[Any]:
-        """People side by side and each one's calls in order, where a method takes one: whoever calls
+        """People side by side and each one's calls in order, where a method takes one: who calls
         often waits for themselves."""
         if method.batched:
             return guarding.together(calls, method.run, method.name)
