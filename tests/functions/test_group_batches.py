@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pymongo.collection import Collection
 
-from functions.group import batch
-from functions.group.models import Nickname
+from functions.group import batch, commands
+from functions.group.models import CommandOnPeople, Nickname, SetRole
 from local.stack import Stack
 from shared.call import Call, Caller
 from shared.ids import new_id
@@ -91,6 +91,31 @@ def test_what_breaks_in_a_scene_breaks_for_who_broke_it(people: Sequence[There])
     callers = [here["me"], here["other"], here["third"]]
     found = batch.run([nickname(uid, here["gid"]) for uid in callers], act)
     assert [getattr(each, "reason", each) for each in found] == [1, "internal", 1]
+
+
+def test_who_gets_a_right_uses_it_in_the_same_batch(stores: Stack) -> None:
+    """What was not read of the people before, since it was not allowed, is read then."""
+    here = world()[0]
+    acts: dict[str, Any] = {
+        "group.set_role": commands.set_role,
+        "group.remove": commands.remove,
+    }
+    gid, cids = here["gid"], [new_id() for _ in range(3)]
+    remove = CommandOnPeople(gid=gid, cid=cids[1], uids=[here["third"]])
+    promote = SetRole(gid=gid, cid=cids[2], uid=here["other"], role="admin")
+    calls: list[Call[Any]] = [
+        Call("group.remove", remove.model_copy(update={"cid": cids[0]}), Caller(here["other"])),
+        Call("group.set_role", promote, Caller(here["me"])),
+        Call("group.remove", remove, Caller(here["other"])),
+    ]
+    for call in calls:
+        call.cid = call.params.cid
+    refused, promoted, removed = batch.run(
+        calls, lambda scene, call: acts[call.method](scene, call)
+    )
+    assert refused.reason == "forbidden"
+    assert promoted == {}
+    assert removed == {"results": [{"uid": here["third"], "state": "removed"}]}
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
+from structlog.testing import CapturingLogger
 
 from local.stack import Stack
-from shared import keys
+from shared import entry, keys
 from shared.collections import MESSAGES
 from shared.conversation import direct
 from shared.ids import new_id
@@ -34,29 +34,34 @@ def spoil(conv: str, seq: int, sealed: Any) -> None:
     database()[MESSAGES].update_one({"conv": conv, "seq": seq}, {"$set": {"body": sealed}})
 
 
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What is logged of entries: (level, arguments, fields)."""
+    logger = CapturingLogger()
+    monkeypatch.setattr(entry, "logger", logger)
+    return logger.calls
+
+
 @pytest.mark.parametrize("sealed", SPOILT, ids=repr)
-def test_a_history_shows_it_without_its_body(here: There, sealed: Any) -> None:
+def test_a_history_shows_it_without_its_body(here: There, sealed: Any, logged: list[Any]) -> None:
     conv = here["conv"]
     whole = call(here, "message.history", conv=conv)["entries"]
     spoil(conv, 3, sealed)
-    with capture_logs() as logged:
-        found = call(here, "message.history", conv=conv)["entries"]
+    found = call(here, "message.history", conv=conv)["entries"]
     (lost,) = (each for each in found if each["seq"] == 3)
     assert lost["unreadable"] is True
     assert "body" not in lost
     assert [each for each in found if each["seq"] != 3] == [e for e in whole if e["seq"] != 3]
-    assert [(each["log_level"], each["conv"], each["seq"]) for each in logged] == [
-        ("warning", conv, 3)
-    ]
+    ((level, _, fields),) = logged
+    assert (level, fields) == ("warning", {"conv": conv, "seq": 3, "count": 1})
 
 
-def test_many_are_logged_once(here: There) -> None:
+def test_many_are_logged_once(here: There, logged: list[Any]) -> None:
     conv = here["conv"]
     for seq in (2, 3, 4):
         spoil(conv, seq, b"")
-    with capture_logs() as logged:
-        call(here, "message.history", conv=conv)
-    assert [(each["seq"], each["count"]) for each in logged] == [(2, 3)]
+    call(here, "message.history", conv=conv)
+    assert [fields for _, _, fields in logged] == [{"conv": conv, "seq": 2, "count": 3}]
 
 
 @pytest.mark.parametrize("tail", ["lost", "spoilt"])
