@@ -87,7 +87,7 @@ def _received(fields: Any, *, look_closer: bool) -> Received | CallError:
                 return _event(fields, Proposal)
             case _:
                 return _event(fields, Event)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return CallError(Reason.INVALID_REQUEST, "not a CloudEvent")
 
 
@@ -95,15 +95,21 @@ def _event(fields: dict[str, Any], made: type[Event]) -> Event:
     method, params = fields["type"], fields.get("data") or {}
     if not (isinstance(method, str) and isinstance(params, dict)):
         raise TypeError
+    who = [fields.get(name) for name in ("uid", "did", "sid", "ip", "agent")]
+    if not all(each is None or isinstance(each, str) for each in who):
+        raise TypeError
     roles = tuple(fields["roles"].split(",")) if fields.get("roles") else ()
-    uid, did, sid = fields.get("uid"), fields.get("did"), fields.get("sid")
-    caller = Caller(uid, did, sid, roles, fields.get("ip"), fields.get("agent"))
+    uid, did, sid, ip, agent = who
+    caller = Caller(uid, did, sid, roles, ip, agent)
     return made(fields["id"], method, params, caller)
 
 
 def _happened(fields: dict[str, Any]) -> Happened:
     ts = round(datetime.fromisoformat(fields["time"]).timestamp() * 1000)
-    return Happened(fields["type"], fields["data"], fields["id"], ts)
+    type_, data, id_ = fields["type"], fields["data"], fields["id"]
+    if not (isinstance(type_, str) and isinstance(data, dict) and isinstance(id_, str)):
+        raise TypeError
+    return Happened(type_, data, id_, ts)
 
 
 def batch_answer(answers: Sequence[Any]) -> Response:

@@ -68,9 +68,11 @@ class NoParams(Params):
 
 
 def invalid_model(error: ValidationError, *prefix: str) -> CallError:
-    """An `invalid_params` that says where the model did not fit; `prefix` precedes each place."""
+    """An `invalid_params` that says where the model did not fit, in the first places of many;
+    `prefix` precedes each place."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
     errors = [
         {"loc": [*prefix, *each["loc"]], "msg": each["msg"], "type": each["type"]}
-        for each in error.errors(include_url=False, include_context=False, include_input=False)
+        for each in found[: settings().param_errors_limit]
     ]
     return CallError(Reason.INVALID_PARAMS, errors=errors)

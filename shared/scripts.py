@@ -1,5 +1,5 @@
 """Lua scripts in Redis pipelines, without a round trip to ask whether Redis knows them; and how
-much one command may name, so that none holds Redis for long."""
+many keys a command may name, so that none holds Redis for long."""
 
 import hashlib
 import itertools

@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     command_ttl: int = Field(7 * 86400, gt=0, description="seconds a first result is kept")
     command_lease: float = Field(10.0, gt=0, description="seconds until a dead command is retaken")
 
+    # Calls.
+    param_errors_limit: int = Field(20, ge=1, description="places that an error about params names")
+
     # Groups.
     group_members_limit: int = Field(100_000, ge=1, description="members of one group")
     groups_limit: int = Field(2000, ge=1, description="groups of one person")

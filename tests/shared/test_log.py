@@ -66,6 +66,21 @@ def test_repetitions_within_a_batch(conv: str) -> None:
     assert read_all(conv).last_seq == 4
 
 
+def test_what_is_no_json_fails_alone_and_takes_no_number(conv: str) -> None:
+    batch = [draft(conv, str(n)) for n in range(5)]
+    for n, body in ((1, {"set": {1}}), (3, {"n": 2**70})):
+        batch[n].body = body
+    found = log().append(batch)
+    assert [each.seq if isinstance(each, Entry) else str(each.reason) for each in found] == [
+        1,
+        "internal",
+        2,
+        "internal",
+        3,
+    ]
+    assert seqs(log().append([draft(conv, "next")])) == [4]
+
+
 def test_two_people_may_use_the_same_cid(conv: str) -> None:
     found = log().append([draft(conv, "1", "sender01"), draft(conv, "1", "sender02")])
     assert seqs(found) == [1, 2]
