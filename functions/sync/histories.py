@@ -66,15 +66,15 @@ def _portions(wanted: Mapping[int, Wanted]) -> Iterator[dict[int, Wanted]]:
 
 def _shown(page: Page, call: Call[ReadHistory]) -> dict[str, Any]:
     """The part of the page that has room in one answer, from where the caller reads on."""
-    backward = call.params.after is None
-    documents = page.entries[::-1] if backward else page.entries
-    entries = shown_all(_likely(documents), call.uid, log().content)
-    fitting = pages.fitting(entries)
+    way = 1 if call.params.after is not None else -1
+    likely = _likely(page.entries[::way])
+    entries = shown_all(likely[::way], call.uid, log().content)
+    fitting = pages.fitting(entries[::way])
     return {
-        "entries": fitting[::-1] if backward else fitting,
+        "entries": fitting[::way],
         "first_seq": page.first_seq,
         "last_seq": page.last_seq,
-        "more": page.more or len(fitting) < len(documents),
+        "more": page.more or len(fitting) < len(page.entries),
     }
 
 
