@@ -11,6 +11,10 @@ and `frames`, these one behind the other, bytes to write as they are. A header i
      "session": sid?, "rev": n?, "hint": conv?}
     {"op": "close", "uid": uid, "device": did?, "code": n, "why": text}  close a user's sessions
 
+A script holds Redis for as long as it runs, so a publish is cut into several, by frames' bytes and
+by channels; their order is the items'. A delivery to more channels than one script takes is cut as
+well: who listens to several hears it once where they are people's channels, else once a part.
+
 A delivery's header names those of its channels that the node listens to. A control's frame, where
 it has one, is written to the sessions it changed, after the change. Where a user's membership of a
 channel has revisions, one that comes after a higher one is ignored; so controls may be repeated and
@@ -18,6 +22,7 @@ overtake each other. With `hint` the sessions are also told, when the change has
 last number given out in that conversation.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -155,10 +160,14 @@ Item = Delivery | Membership | Close
 class Bus:
     """Publishes to channels. Safe under threads."""
 
-    def __init__(self, client: redis.Redis, stream_length: int, entry_limit: int) -> None:
+    def __init__(
+        self, client: redis.Redis, stream_length: int, entry_limit: int, channels_limit: int
+    ) -> None:
+        """One script gets items of `entry_limit` bytes and `channels_limit` channels, or one."""
         self._redis = client
         self._stream_length = stream_length
         self._entry_limit = entry_limit
+        self._channels_limit = channels_limit
 
     def publish(self, items: Sequence[Item]) -> None:
         """Puts the items, in order, into the stream of every node with listeners."""
@@ -181,19 +190,40 @@ class Bus:
 
     def _parts(self, items: Iterable[Item]) -> Iterable[list[Item]]:
         part: list[Item] = []
-        size = 0
-        for item in items:
-            if part and (size + len(item.frame) > self._entry_limit or len(part) == _ITEMS):
-                yield part
-                part, size = [], 0
-            part.append(item)
+        size = named = 0
+        for item in itertools.chain.from_iterable(map(self._narrow, items)):
             size += len(item.frame)
+            named += len(item.to)
+            if part and (
+                size > self._entry_limit or named > self._channels_limit or len(part) == _ITEMS
+            ):
+                yield part
+                part, size, named = [], len(item.frame), len(item.to)
+            part.append(item)
         if part:
             yield part
+
+    def _narrow(self, item: Item) -> Iterable[Item]:
+        """The item, or the same for some of its channels at a time. Those who were reached by a
+        part are skipped in the next."""
+        if not isinstance(item, Delivery) or len(item.to) <= self._channels_limit:
+            return (item,)
+        told: tuple[str, ...] = ()
+        parts = []
+        for start in range(0, len(item.to), self._channels_limit):
+            to = item.to[start : start + self._channels_limit]
+            parts.append(item._replace(to=to, skip_users=(*item.skip_users, *told)))
+            told += tuple(filter(None, map(channels.uid_of, to)))
+        return parts
 
 
 @cache
 def bus() -> Bus:
     """This process's bus, on the Redis of its settings."""
     config = settings()
-    return Bus(redis_client(), config.node_stream_length, config.bus_entry_limit)
+    return Bus(
+        redis_client(),
+        config.node_stream_length,
+        config.bus_entry_limit,
+        config.bus_channels_limit,
+    )

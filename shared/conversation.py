@@ -3,7 +3,9 @@
 import re
 from typing import Literal, NamedTuple
 
-_NAME = re.compile(r"(?:d:([a-z0-9]{8,40}):([a-z0-9]{8,40})|([gu]):([a-z0-9]{8,40}))\Z")
+# For schemas too, which cannot say that the uids are sorted: `parse` decides.
+PATTERN = r"^(?:d:([a-z0-9]{8,40}):([a-z0-9]{8,40})|([gu]):([a-z0-9]{8,40}))$"
+_match = re.compile(PATTERN).fullmatch
 
 Kind = Literal["d", "g", "u"]
 
@@ -37,8 +39,8 @@ def inbox(uid: str) -> str:
 
 
 def parse(name: str) -> Conversation | None:
-    """The conversation a name means, or None where it means none."""
-    match = _NAME.match(name)
+    """The conversation a name means, or None where it means none. Nothing else reads names."""
+    match = _match(name)
     if match is None:
         return None
     first, second, kind, one = match.groups()

@@ -81,7 +81,7 @@ def _received(fields: Any) -> Received | CallError:
         if kind is None:
             return _event(fields, Event)
         return _happened(fields) if kind == "event" else _event(fields, Proposal)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return CallError(Reason.INVALID_REQUEST, "not a CloudEvent")
 
 
@@ -89,15 +89,23 @@ def _event(fields: dict[str, Any], made: type[Event]) -> Event:
     method, params = fields["type"], fields["data"]
     if not (isinstance(method, str) and isinstance(params, dict)):
         raise TypeError
-    roles = tuple(fields["roles"].split(",")) if fields.get("roles") else ()
-    uid, did, sid = fields.get("uid"), fields.get("did"), fields.get("sid")
-    caller = Caller(uid, did, sid, roles, fields.get("ip"), fields.get("agent"))
+    get = fields.get
+    who = (get("uid"), get("did"), get("sid"), get("ip"), get("agent"))
+    for each in who:
+        if type(each) is not str and each is not None:
+            raise TypeError
+    uid, did, sid, ip, agent = who
+    roles = tuple(fields["roles"].split(",")) if "roles" in fields else ()
+    caller = Caller(uid, did, sid, roles, ip, agent)
     return made(fields["id"], method, params, caller)
 
 
 def _happened(fields: dict[str, Any]) -> Happened:
     ts = round(datetime.fromisoformat(fields["time"]).timestamp() * 1000)
-    return Happened(fields["type"], fields["data"], fields["id"], ts)
+    type_, data, id_ = fields["type"], fields["data"], fields["id"]
+    if not (isinstance(type_, str) and isinstance(data, dict) and isinstance(id_, str)):
+        raise TypeError
+    return Happened(type_, data, id_, ts)
 
 
 def batch_answer(answers: Sequence[Any]) -> Response:

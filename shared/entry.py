@@ -1,13 +1,17 @@
 """Entries: what a log is made of, from draft to stored document to what a client is shown."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
+import structlog
 
 from shared.collections import Document
-from shared.content import Keyring
+from shared.content import ContentUnreadableError, Keyring
 from shared.ids import new_id
+
+logger = structlog.get_logger(__name__)
 
 VOID = "void"
 _SHOWN = ("ref", "reply_to", "mentions", "forwarded", "edited", "recalled")
@@ -33,9 +37,15 @@ class Draft:
     also: tuple[str, ...] = ()  # people who are told though they listen no more
     id: str = field(default_factory=new_id)
     key: str = field(init=False)  # the document's `_id`: unique for what may be stored once
+    _text: bytes = field(default=b"", init=False)
 
     def __post_init__(self) -> None:
         self.key = f"{self.conv} {self.sender} {self.command} {self.cid}"
+
+    def text(self) -> bytes:
+        """The body as JSON. Raises `TypeError` where it is none."""
+        self._text = self._text or orjson.dumps(self.body)
+        return self._text
 
 
 class Entry(NamedTuple):
@@ -62,7 +72,7 @@ def stored(draft: Draft, seq: int, ts: int, keyring: Keyring) -> Document:
         "sender": draft.sender,
         "type": draft.type,
         "cid": draft.cid,
-        "body": keyring.seal(draft.conv, draft.key, orjson.dumps(draft.body)),
+        "body": keyring.seal(draft.conv, draft.key, draft.text()),
     }
     return document | _extras(draft)
 
@@ -81,12 +91,31 @@ def void(conv: str, seq: int, ts: int) -> Document:
 
 
 def shown(document: Document, viewer: str | None, keyring: Keyring) -> dict[str, Any]:
-    """The protocol's entry, as `viewer` may see it (None: anyone but the sender)."""
+    """The protocol's entry, as `viewer` may see it (None: anyone but the sender). One whose body
+    does not open has none, and says that it is `unreadable`."""
+    return shown_all([document], viewer, keyring)[0]
+
+
+def shown_all(
+    documents: Iterable[Document], viewer: str | None, keyring: Keyring
+) -> list[dict[str, Any]]:
+    """The same for many. What is unreadable is logged once for all."""
+    entries = [_shown(each, viewer, keyring) for each in documents]
+    lost = [entry for entry in entries if "unreadable" in entry]
+    if lost:
+        conv, seq = lost[0]["conv"], lost[0]["seq"]
+        logger.warning("entries_unreadable", conv=conv, seq=seq, count=len(lost))
+    return entries
+
+
+def _shown(document: Document, viewer: str | None, keyring: Keyring) -> dict[str, Any]:
     entry = {name: document[name] for name in ("conv", "seq", "id", "ts", "sender", "type")}
     if "body" in document:
-        entry["body"] = orjson.loads(
-            keyring.open(document["conv"], document["_id"], document["body"])
-        )
+        try:
+            sealed = keyring.open(document["conv"], document["_id"], document["body"])
+            entry["body"] = orjson.loads(sealed)
+        except (ContentUnreadableError, ValueError, TypeError):  # TypeError: these are not bytes
+            entry["unreadable"] = True
     for name in _SHOWN:
         if name in document:
             entry[name] = document[name]

@@ -8,6 +8,7 @@ ask: whether two are friends, and who blocked whom.
 Steps are made through `changes`. What a process left half-done, whoever reads it here finishes.
 """
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple
@@ -16,7 +17,7 @@ import redis
 from pymongo.collection import Collection
 from redis.client import Pipeline
 
-from shared import copies, keys
+from shared import copies, keys, people
 from shared.changes import Changes
 from shared.collections import COMMANDS, FRIENDSHIPS, Document
 from shared.commands import Commands
@@ -24,7 +25,8 @@ from shared.entry import Draft
 from shared.errors import CallError
 from shared.finds import find
 from shared.log import Log, log
-from shared.scripts import execute
+from shared.pages import Place
+from shared.scripts import batched, execute
 from shared.settings import settings
 from shared.stores import database, redis_client
 
@@ -71,24 +73,21 @@ class Friendships:
         """What the first of each pair is to the second; one round trip where copies are there."""
         with self._redis.pipeline(transaction=False) as pipe:
             self.enqueue(pipe, pairs)
-            (answer,) = pipe.execute()
-        return self.found(pairs, answer)
+            return self.found(pairs, pipe.execute())
 
-    def enqueue(self, pipe: Pipeline, pairs: Sequence[Pair]) -> None:
-        """Adds exactly one command to a pipeline, whose answer is for `found`."""
-        if pairs:
-            pipe.mget([keys.friendship(key_of(*pair)) for pair in pairs])
-        else:
-            pipe.echo("")
+    def enqueue(self, pipe: Pipeline, pairs: Sequence[Pair]) -> int:
+        """Adds to a pipeline so many commands, whose answers are for `found`."""
+        before = len(pipe)
+        for part in batched(pairs):
+            pipe.mget([keys.friendship(key_of(*pair)) for pair in part])
+        return len(pipe) - before
 
-    def found(self, pairs: Sequence[Pair], answer: Any) -> dict[Pair, Relation]:
+    def found(self, pairs: Sequence[Pair], answers: Iterable[Any]) -> dict[Pair, Relation]:
         """The relations of the pairs given to `enqueue`. What Redis has not is read from the store,
         in one query, and copied."""
-        if not pairs:
-            return {}
         texts = {
             key_of(*pair): copies.text(copy)
-            for pair, copy in zip(pairs, answer, strict=True)
+            for pair, copy in zip(pairs, itertools.chain.from_iterable(answers), strict=True)
             if copy is not None
         }
         missing = {key_of(*pair) for pair in pairs if pair[0] != pair[1]}.difference(texts)
@@ -107,12 +106,21 @@ class Friendships:
         """Whom each has blocked."""
         return self._others(uids, "blocked")
 
-    def of(self, uid: str, states: Sequence[State] = ALL) -> list[Document]:
-        """The documents in which this person's state is one of these."""
-        documents = list(find(self._friendships, _keys([uid], states), by="states"))
-        for document in documents:
+    def places(self, uid: str, states: Sequence[State] = ALL) -> list[Place]:
+        """Where others stand in this person's list of those states: by when it began, then uid."""
+        fields = {f"sides.{uid}.since": True}
+        found = find(self._friendships, _keys([uid], states), by="states", fields=fields)
+        return sorted(
+            Place(document["sides"][uid]["since"], other_of(document, uid)) for document in found
+        )
+
+    def of(self, uid: str, others: Iterable[str]) -> dict[str, Document]:
+        """The documents of this person and each of the others, by the other's uid."""
+        found = {}
+        for document in find(self._friendships, (key_of(uid, other) for other in others)):
             self.changes.settle_old(document)
-        return documents
+            found[other_of(document, uid)] = document
+        return found
 
     def count(self, uid: str, states: Sequence[State], limit: int) -> int:
         """In how many pairs this person's state is one of these; `limit` where it is more."""
@@ -132,12 +140,17 @@ class Friendships:
         return others
 
     def _copy(self, missing: Iterable[str]) -> dict[str, str]:
-        """Copies pairs to Redis, and returns what the copies say."""
+        """Copies pairs to Redis, but those with nobody, and returns what the copies say."""
         documents: dict[str, Document] = {key: {"_id": key, "rev": 0} for key in missing}
+        stored: set[str] = set()
         for document in find(self._friendships, list(documents)):
             self.changes.settle_old(document)
             documents[document["_id"]] = document
-        self._put(documents.values())
+            stored.add(document["_id"])
+        new = {key: key.split(" ") for key in documents if key not in stored}
+        nobody = people.strangers(itertools.chain.from_iterable(new.values()))
+        real = stored.union(key for key, pair in new.items() if nobody.isdisjoint(pair))
+        self._put(documents[key] for key in real)
         return {key: _flags(document) for key, document in documents.items()}
 
     def _put(self, documents: Iterable[Document]) -> None:

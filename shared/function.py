@@ -27,7 +27,7 @@ told.
 `@fn.raw` registers a handler of requests that come as they are, from anywhere, such as a webhook's.
 Everything else a function executes was signed by a connector (see `signatures`).
 
-Calls of one session keep their order; calls of different sessions in a batch may run side by side.
+Calls of one session keep their order; calls of different people in a batch may run side by side.
 The answers to a batch are the answers to its calls one by one, whatever else is in it (`guarding`).
 """
 
@@ -305,10 +305,13 @@ class Function:
         return calls
 
     def _run(self, method: Method, calls: Sequence[Call[Any]]) -> list[Any]:
-        """Sessions side by side and each session's calls in order, where a method takes one."""
+        """People side by side and each one's calls in order, where a method takes one: who calls
+        often waits for themselves."""
         if method.batched:
             return guarding.together(calls, method.run, method.name)
-        lanes = [call.caller.session or index for index, call in enumerate(calls)]
+        lanes = [
+            call.caller.uid or call.caller.session or index for index, call in enumerate(calls)
+        ]
         return guarding.side_by_side(
             range(len(calls)),
             lambda index: lanes[index],
@@ -327,11 +330,11 @@ class Function:
             return result
         try:
             result = method.run(call)
+            self._commands.keep(uid, method.name, cid, result)
         except Exception:
             with suppress(PyMongoError):
                 self._commands.release(uid, method.name, cid)
             raise
-        self._commands.keep(uid, method.name, cid, result)
         return result
 
     def _metrics(self, headers: dict[str, str]) -> Response:

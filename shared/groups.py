@@ -33,7 +33,7 @@ from shared.entry import Draft, Entry
 from shared.errors import CallError
 from shared.finds import find
 from shared.log import log
-from shared.members import GROUP_FIELD, group_copy, member_copy
+from shared.members import GROUP_FIELD, group_copy, member_copy, roster
 from shared.scripts import execute
 from shared.settings import settings
 from shared.states import states
@@ -41,6 +41,7 @@ from shared.stores import database, redis_client
 from shared.writes import ignoring_duplicates, insert_or_update
 
 PRESENT = "member"  # the state of who belongs to a group now
+_PORTION = 1000  # members at a time, where something concerns them all
 
 
 class Groups:
@@ -109,6 +110,8 @@ class Groups:
         self._publish_left(document, leaves)
         bounds: dict[str, dict[str, int]] = {}
         for step, entry in zip(intent["steps"], self._append(gid, intent), strict=True):
+            if step["body"]["event"] == "dismissed":
+                self._end(document, entry.seq)
             since = {"first": entry.seq, "joined_at": entry.ts}
             bounds |= dict.fromkeys(step["joins"], since)
             bounds |= {uid: {"last": entry.seq} for uid in step["leaves"]}
@@ -117,6 +120,13 @@ class Groups:
         states().left([(uid, conv, bounds[uid]["last"]) for uid in leaves], rev)
         self._record(document, intent["members"], bounds)
         self._publish_joined(document, joins)
+
+    def _end(self, document: Document, seq: int) -> None:
+        """Writes down for every member that the group is over with this entry."""
+        gid, after = document["_id"], ""
+        while uids := [each["uid"] for each in roster(gid, after, _PORTION)]:
+            states().left([(uid, group(gid), seq) for uid in uids], document["rev"])
+            after = uids[-1]
 
     def _record(
         self, document: Document, uids: Iterable[str], bounds: dict[str, dict[str, int]]

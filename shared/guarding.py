@@ -1,7 +1,7 @@
 """One call's failure is its own: the guards by which a batch is no shared fate."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import TypeVar
 
@@ -46,6 +46,8 @@ def side_by_side(
     items: Sequence[T], key: Callable[[T], Hashable], work: Callable[[T], R], where: str
 ) -> list[R | CallError]:
     """The same, where only the items of one key wait for each other, in their order."""
+    if not items:
+        return []
     queues: dict[Hashable, list[int]] = {}
     for index, item in enumerate(items):
         queues.setdefault(key(item), []).append(index)
@@ -55,10 +57,10 @@ def side_by_side(
         found = each([items[index] for index in indexes], work, where)
         answers.update(zip(indexes, found, strict=True))
 
-    if len(queues) == 1:
-        run(*queues.values())
-    else:
-        list(_pool().map(run, queues.values()))
+    first, *others = queues.values()
+    under_way = [_pool().submit(run, queue) for queue in others]
+    run(first)
+    wait(under_way)
     return [answers[index] for index in range(len(items))]
 
 

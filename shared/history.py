@@ -19,14 +19,17 @@ from shared.collections import Document
 from shared.commit import fill
 from shared.entry import shown
 from shared.log import Log
+from shared.storage import Span
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """A run without holes, ascending; `more` is whether the log goes on beyond it, in the
-    direction of reading; `last_seq` is the log's highest number that is known."""
+    direction of reading; `first_seq` and `last_seq` are the lowest and the highest number that
+    there is, as far as is known."""
 
     entries: list[Document]
+    first_seq: int
     last_seq: int
     more: bool
 
@@ -67,11 +70,12 @@ class Wanted(NamedTuple):
 
     def page(self, found: list[Document], first: int, last: int, last_seq: int) -> Page:
         """The page, from what was found of the span."""
+        begin = self.view.first
         if self.after is not None:
             run = _run(found, first)
-            return Page(run, last_seq, last_seq >= first + len(run))
+            return Page(run, begin, last_seq, last_seq >= first + len(run))
         start = _dense_from(found, last)
-        return Page(found[start:], last_seq, first > self.view.first or start > 0)
+        return Page(found[start:], begin, last_seq, first > begin or start > 0)
 
 
 class History:
@@ -96,20 +100,22 @@ class History:
 
     def read(self, wanted: Sequence[Wanted]) -> list[Page]:
         """The page of each, in few round trips."""
-        tails = self._log.tails.read(list(dict.fromkeys(each.conv for each in wanted)))
+        tails = self._log.tails.numbers(list(dict.fromkeys(each.conv for each in wanted)))
         spans = [each.span(tails[each.conv].seq) for each in wanted]
         stored = self._log.storage.spans(spans)
         pages = []
-        for each, (conv, first, last), found in zip(wanted, spans, stored, strict=True):
-            dense = self._dense(conv, first, last, found)
+        for each, span, found in zip(wanted, spans, stored, strict=True):
+            conv, first, last = span
+            dense = self._dense(span, found, tails[conv].seq)
             known = max(tails[conv].seq, dense[-1]["seq"] if dense else 0)
             pages.append(each.page(dense, first, last, each.view.end(known)))
         return pages
 
-    def _dense(self, conv: str, first: int, last: int, found: list[Document]) -> list[Document]:
-        """The entries with these numbers, old holes among them closed; `found` are those that were
-        stored a moment ago."""
-        holes = self._old_holes(found, first)
+    def _dense(self, span: Span, found: list[Document], end: int) -> list[Document]:
+        """The entries of the span, old holes among them closed; `found` are those that were stored
+        a moment ago, `end` is the log's last number."""
+        conv, first, last = span
+        holes = self._old_holes(span, found, end)
         if not holes:
             return found
         now = time.time_ns() // 1_000_000
@@ -122,13 +128,18 @@ class History:
         )
         return self._log.storage.between(conv, first, last)
 
-    def _old_holes(self, found: Sequence[Document], first: int) -> list[int]:
+    def _old_holes(self, span: Span, found: Sequence[Document], end: int) -> list[int]:
         """Numbers below an entry that is old enough; they were given out before it was."""
+        conv, first, last = span
         limit = time.time() * 1000 - self._hole_age * 1000
-        settled = max((each["seq"] for each in found if each["ts"] < limit), default=0)
-        if not settled:
-            return []
-        return sorted(set(range(first, settled)) - {each["seq"] for each in found})
+        numbers = {each["seq"] for each in found}
+        settled = max((each["seq"] for each in found if each["ts"] < limit), default=first)
+        if first <= last <= end and last not in numbers:
+            # The span ends with a hole: what it is below stands beyond.
+            above = self._log.storage.above(conv, last)
+            if above is not None and above["ts"] < limit:
+                settled = last + 1
+        return sorted(set(range(first, settled)) - numbers)
 
 
 def _run(found: Sequence[Document], first: int) -> list[Document]:

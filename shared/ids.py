@@ -1,11 +1,9 @@
 """Identifiers: opaque, `[a-z0-9]{8,40}`, safe in keys, channels and URLs."""
 
 import hashlib
-import re
 import secrets
 
 PATTERN = r"^[a-z0-9]{8,40}$"
-_valid = re.compile(PATTERN).match
 
 
 def new_id() -> str:
@@ -16,7 +14,3 @@ def new_id() -> str:
 def derived_id(*parts: str) -> str:
     """The id that these parts always give, so that a repeated command makes the same thing."""
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:20]
-
-
-def is_id(text: str) -> bool:
-    return _valid(text) is not None

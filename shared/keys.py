@@ -16,13 +16,8 @@ def tail(conv: str) -> str:
 
 
 def states(uid: str) -> str:
-    """Hash: conversation → this person's flags in it (see `states`)."""
+    """Hash: conversation → this person's flags, and read marks, in it (see `states`)."""
     return f"states:{uid}"
-
-
-def reads(uid: str) -> str:
-    """Hash: conversation → how far this person has read (see `states`)."""
-    return f"reads:{uid}"
 
 
 def group(gid: str) -> str:

@@ -15,12 +15,12 @@ process are announced in the order of their numbers.
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import redis
-import structlog
 from pymongo.collection import Collection
-from pymongo.errors import PyMongoError
 
+from shared import guarding
 from shared.announcer import Announcer
 from shared.bus import Bus, bus
 from shared.collections import MESSAGES, Document
@@ -28,14 +28,12 @@ from shared.combining import Combiner
 from shared.commit import Commit, Outcome
 from shared.content import Keyring, keyring
 from shared.entry import Draft
-from shared.errors import CallError, Reason
+from shared.errors import CallError
 from shared.sequencer import Sequencer
 from shared.settings import Settings, settings
 from shared.storage import Storage
 from shared.stores import database, redis_client
 from shared.tails import Tails
-
-logger = structlog.get_logger(__name__)
 
 
 class Log:
@@ -51,7 +49,9 @@ class Log:
     ) -> None:
         self.content = content
         self.storage = Storage(messages)
-        self.tails = Tails(client, content, self.storage.newest, config.soft_state_ttl)
+        self.tails = Tails(
+            client, content, self.storage.newest, config.soft_state_ttl, config.last_entry_bytes
+        )
         self.announcer = Announcer(client, bus, self.tails)
         self._sequencer = Sequencer(client, self.storage.highest, config.soft_state_ttl)
         self._attempts = config.append_attempts
@@ -62,23 +62,23 @@ class Log:
         """Appends each draft to its conversation, and returns what became of it, in order: its
         entry (the first one, not `fresh`, where it is a repetition) or a `CallError`, after which
         it may or may not be stored and is safe to repeat."""
-        return self._commits.run(drafts) if drafts else []
+        outcomes: list[Any] = guarding.each(drafts, Draft.text, "append")
+        good = [i for i, each in enumerate(outcomes) if not isinstance(each, CallError)]
+        if good:
+            placed = self._commits.run([drafts[index] for index in good])
+            for index, outcome in zip(good, placed, strict=True):
+                outcomes[index] = outcome
+        return outcomes
 
     def _commit(self, drafts: Sequence[Draft]) -> list[Outcome]:
+        return guarding.together(drafts, self._commit_all, "append")
+
+    def _commit_all(self, drafts: Sequence[Draft]) -> list[Outcome]:
         commit = Commit(drafts, self.storage, self._sequencer, self.content)
-        try:
-            commit.store(self._attempts, self._timeout)
-            repeated = self.announcer.unannounced(commit.repeated())
-            self.announcer.announce(commit.announcements(repeated))
-            return commit.outcomes()
-        except CallError as refusal:
-            return [refusal] * len(drafts)
-        except (redis.RedisError, PyMongoError) as error:
-            logger.warning("append_failed", error=str(error), entries=len(drafts))
-            return [CallError(Reason.UNAVAILABLE, retry_after=1)] * len(drafts)
-        except Exception:
-            logger.exception("append_broke", entries=len(drafts))
-            return [CallError(Reason.INTERNAL)] * len(drafts)
+        commit.store(self._attempts, self._timeout)
+        repeated = self.announcer.unannounced(commit.repeated())
+        self.announcer.announce(commit.announcements(repeated))
+        return commit.outcomes()
 
 
 @cache

@@ -5,6 +5,7 @@ asked for. Whoever changes a group puts the new copies before it answers; what i
 from the record. Of people who never were in the group nothing is kept.
 """
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from redis.client import Pipeline
 from shared import copies, keys
 from shared.collections import GROUPS, MEMBERS, Document
 from shared.finds import find, portions
-from shared.scripts import execute
+from shared.scripts import batched, execute
 from shared.settings import settings
 from shared.stores import database, redis_client
 
@@ -26,13 +27,15 @@ GROUP_FIELD = "*"  # the field of the group as a whole
 
 class Standing(NamedTuple):
     """One person in one group. `role` is None for who is no member now. Entries from `first` to
-    `last` may be read, to the end where `last` is None. `muted_until` is in ms."""
+    `last` may be read, to the end where `last` is None. `muted_until` is in ms; `size` is the
+    group's, as a member finds it."""
 
     role: str | None = None
     first: int = 1
     last: int | None = 0
     muted_until: int = 0
     receipts: bool = False
+    size: int = 0
 
     @property
     def may_read(self) -> bool:
@@ -52,6 +55,7 @@ def group_copy(document: Document) -> str:
         "dismissed": document["dismissed"],
         "all": document["settings"]["history"] == "all",
         "receipts": document["settings"]["receipts"],
+        "size": document["size"],
     }
     return orjson.dumps(facts).decode()
 
@@ -84,15 +88,18 @@ class Members:
             return self.found(wanted, pipe.execute())
 
     def enqueue(self, pipe: Pipeline, wanted: Wanted) -> None:
-        """Adds one command for each group to a pipeline."""
+        """Adds one command for each group to a pipeline, and more where it is about many people."""
         for gid, uids in wanted.items():
-            pipe.hmget(keys.group(gid), [GROUP_FIELD, *uids])
+            for part in batched([GROUP_FIELD, *uids]):
+                pipe.hmget(keys.group(gid), part)
 
     def found(self, wanted: Wanted, answers: Sequence[Any]) -> dict[tuple[str, str], Standing]:
         """What the answers to those commands say."""
         standings: dict[tuple[str, str], Standing] = {}
         missing: dict[str, list[str]] = {}
-        for (gid, uids), (facts, *people) in zip(wanted.items(), answers, strict=True):
+        left = itertools.chain.from_iterable(answers)
+        for gid, uids in wanted.items():
+            facts, *people = itertools.islice(left, 1 + len(uids))
             unknown = [uid for uid, copy in zip(uids, people, strict=True) if copy is None]
             if facts is None:
                 missing[gid] = list(uids)
@@ -137,8 +144,8 @@ def _standing(uid: str, group: dict[str, Any], member: str) -> Standing:
     if group["dismissed"]:
         return Standing(None, sees_from, None)
     role = role_of(group, uid)
-    everyone = group["muted"] if role == "member" else 0
-    return Standing(role, sees_from, None, max(int(muted), everyone), group["receipts"])
+    muted_until = max(int(muted), group["muted"] if role == "member" else 0)
+    return Standing(role, sees_from, None, muted_until, group["receipts"], group["size"])
 
 
 def groups_of(uids: Iterable[str]) -> dict[str, set[str]]:

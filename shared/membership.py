@@ -3,8 +3,10 @@
 All refusals look the same, so that an answer tells nobody which conversations exist.
 """
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Collection, Iterable
 
+from shared import people
 from shared.conversation import Conversation, parse
 from shared.errors import CallError, Reason, invalid_params
 from shared.members import NOBODY, Standing, members
@@ -50,15 +52,18 @@ def standings(
         if place.kind == "g":
             wanted.setdefault(place.ids[0], []).append(uid)
     found = members().standings(wanted) if wanted else {}
+    direct = [place.ids for uid, place in asked if place.kind == "d" and uid in place.ids]
+    nobody = people.strangers(itertools.chain.from_iterable(direct))
     return {
-        (uid, place): found[place.ids[0], uid] if place.kind == "g" else own(uid, place)
+        (uid, place): found[place.ids[0], uid] if place.kind == "g" else own(uid, place, nobody)
         for uid, place in asked
     }
 
 
-def own(uid: str, place: Conversation) -> Standing:
-    """The standing in a conversation that is no group: its people have equal rights."""
-    return EQUAL if uid in place.ids else NOBODY
+def own(uid: str, place: Conversation, nobody: Collection[str] = ()) -> Standing:
+    """The standing in a conversation that is no group: its people have equal rights. Nobody is in
+    one with `nobody`, uids that belong to no one."""
+    return EQUAL if uid in place.ids and not any(each in nobody for each in place.ids) else NOBODY
 
 
 EQUAL = Standing("member", 1, None)

@@ -31,11 +31,11 @@ def writers(asked: Sequence[tuple[str, Conversation]]) -> list[Standing | CallEr
         elif place.kind == "d" and uid in place.ids:
             pairs.append((uid, place.other(uid)))
     with redis_client().pipeline(transaction=False) as pipe:
-        friendships().enqueue(pipe, pairs)
+        between = friendships().enqueue(pipe, pairs)
         members().enqueue(pipe, wanted)
-        answer, *answers = pipe.execute()
-    relations = friendships().found(pairs, answer)
-    known = members().found(wanted, answers)
+        answers = pipe.execute()
+    relations = friendships().found(pairs, answers[:between])
+    known = members().found(wanted, answers[between:])
     now = time.time() * 1000
     found: list[Standing | CallError] = []
     for uid, place in asked:

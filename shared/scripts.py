@@ -1,11 +1,18 @@
-"""Lua scripts in Redis pipelines, without a round trip to ask whether Redis knows them."""
+"""Lua scripts in Redis pipelines, without a round trip to ask whether Redis knows them; and how
+many keys a command may name, so that none holds Redis for long."""
 
 import hashlib
-from typing import Any
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 import redis
 from redis.client import Pipeline
 from redis.exceptions import NoScriptError
+
+from shared.settings import settings
+
+T = TypeVar("T")
 
 _known: dict[str, str] = {}  # sha1 → text
 
@@ -26,6 +33,14 @@ class Script:
         """The same with its text, so that it is never refused and sent again: what follows it in
         the pipeline is done after it, whatever Redis forgot."""
         pipe.execute_command("EVAL", self._text, len(keys), *keys, *args)
+
+
+def batched(items: Iterable[T]) -> Iterator[list[T]]:
+    """As many items at a time as one command or script may name keys: Redis does nothing else
+    meanwhile, and a list of unknown length would hold it for as long."""
+    left = iter(items)
+    while part := list(itertools.islice(left, settings().redis_keys_limit)):
+        yield part
 
 
 def execute(pipe: Pipeline) -> list[Any]:

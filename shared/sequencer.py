@@ -7,13 +7,14 @@ that were taken and not used are given back where nobody took a later one, so th
 command leaves no hole.
 """
 
+import itertools
 from collections.abc import Callable, Mapping
 
 import redis
 
 from shared import keys
 from shared.errors import CallError, Reason
-from shared.scripts import Script, execute
+from shared.scripts import Script, batched, execute
 
 # Takes as many numbers of each counter as the arguments from the second on say, and returns the
 # last of each run, nil where there is no counter. One command for a batch: each costs us more than
@@ -73,9 +74,11 @@ class Sequencer:
             return taken
         for _ in range(_ROUNDS):
             with self._redis.pipeline(transaction=False) as pipe:
-                counters = tuple(map(keys.sequence, wanted))
-                _TAKE.add(pipe, counters, self._lifetime, *wanted.values())
-                answers = dict(zip(wanted, execute(pipe)[0], strict=True))
+                for part in batched(wanted):
+                    counters = tuple(map(keys.sequence, part))
+                    _TAKE.add(pipe, counters, self._lifetime, *(wanted[conv] for conv in part))
+                lasts = itertools.chain.from_iterable(execute(pipe))
+                answers = dict(zip(wanted, lasts, strict=True))
             taken |= {conv: int(last) for conv, last in answers.items() if last is not None}
             wanted = {conv: wanted[conv] for conv, last in answers.items() if last is None}
             if not wanted:

@@ -43,6 +43,13 @@ class Settings(BaseSettings):
     recall_window: int = Field(86400, ge=0, description="seconds to recall one's own, 0: always")
     mentions_limit: int = Field(50, ge=0)
     history_limit: int = Field(200, gt=0, description="entries in one answer")
+    list_limit: int = Field(500, gt=0, description="items of a list in one answer")
+    answer_bytes: int = Field(
+        256 * 1024, ge=4096, description="bytes of one answer, as JSON; more is another page"
+    )
+    last_entry_bytes: int = Field(
+        1024, ge=64, description="bytes of a body in a list of conversations; more is cut off"
+    )
     commit_limit: int = Field(500, gt=0, description="entries in one insert")
     hole_age: float = Field(2.0, gt=0, description="seconds before a reader fills a hole")
     append_attempts: int = Field(8, ge=1, description="tries to number an entry that collides")
@@ -56,11 +63,17 @@ class Settings(BaseSettings):
     command_ttl: int = Field(7 * 86400, gt=0, description="seconds a first result is kept")
     command_lease: float = Field(10.0, gt=0, description="seconds until a dead command is retaken")
 
+    # Calls.
+    param_errors_limit: int = Field(20, ge=1, description="places that an error about params names")
+
     # Groups.
     group_members_limit: int = Field(100_000, ge=1, description="members of one group")
     groups_limit: int = Field(2000, ge=1, description="groups of one person")
     group_uids_limit: int = Field(2500, ge=1, description="people in one call")
     group_admins_limit: int = Field(100, ge=0, description="admins of one group")
+    typing_members_limit: int = Field(
+        100, ge=0, description="members of a group in which it is told who is writing"
+    )
     copy_ttl: int = Field(600, gt=0, description="seconds that copies of such facts live in Redis")
 
     # People.
@@ -77,6 +90,8 @@ class Settings(BaseSettings):
     node_stream_length: int = Field(10_000, gt=0, description="entries kept for a slow node")
     node_ttl: float = Field(12.0, gt=0, description="seconds without heartbeat until dead")
     bus_entry_limit: int = Field(1024 * 1024, gt=0, description="bytes of frames in one entry")
+    bus_channels_limit: int = Field(2000, gt=0, description="channels in one publishing script")
+    redis_keys_limit: int = Field(1000, gt=0, description="keys in any other command or script")
 
     # Events.
     events_stream_length: int = Field(50_000, gt=0, description="batches kept for subscribers")

@@ -29,7 +29,8 @@ class Forwarded(TypedDict):
 class Entry(TypedDict):
     """An entry of a conversation's log. `ts`, `edited` and `recalled` are ms; `ref` is the number
     of the entry that an edit, recall or reaction is about; `cid` is there for the sender alone; a
-    recalled entry and a void have no body."""
+    recalled entry and a void have no body, nor has one that the server cannot read any more
+    (`unreadable`)."""
 
     conv: str
     seq: int
@@ -45,6 +46,7 @@ class Entry(TypedDict):
     cid: NotRequired[str]
     edited: NotRequired[int]
     recalled: NotRequired[int]
+    unreadable: NotRequired[Literal[True]]
 
 
 @with_config(EXACT)

@@ -6,6 +6,11 @@ reads that clock and then the states misses none. A copy is put by whoever chang
 reads it, in any order; the higher revision stays, and of read marks the higher mark. What Redis
 lost is copied again and counts as changed at that time.
 
+A person's copy is one hash, which is lost as a whole or not at all: for each conversation a field
+for the flags, one for the read mark, and in a direct one also the other's mark, as far as this
+person is told of it. A mark in Redis is never ahead of the stored one, so one that is there is
+enough to know that a lower one moves nothing.
+
 A direct conversation is listed for its two people from before its first entry on, because
 `register` is called first.
 """
@@ -17,6 +22,7 @@ from typing import Any, NamedTuple
 import redis
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.collection import Collection
+from redis.client import Pipeline
 
 from shared import keys
 from shared.collections import CONVERSATIONS, Document
@@ -26,7 +32,7 @@ from shared.recent import Recent
 from shared.scripts import Script, execute
 from shared.settings import settings
 from shared.stores import database, redis_client
-from shared.writes import ignoring_duplicates, insert_or_update
+from shared.writes import ignoring_duplicates, insert_or_update, refused
 
 # Keeps `NUMBER:CHANGED:TEXT` in a hash, unless it has a number as high.
 _PUT = Script("""
@@ -41,14 +47,15 @@ return 1
 
 _BLANK = "0:0:-1:-1"
 _WHOLE = b"*"  # the field that says that all of a person's states are copied
+_READ, _PEER = " read", " peer"  # behind a conversation: fields of one's own mark, and the other's
 
-
-Copied = tuple[dict[bytes, bytes], dict[bytes, bytes]]  # a person's states, and read marks
+Copied = dict[bytes, bytes]  # a person's states and marks
 
 
 class State(NamedTuple):
     """`changed` is in ms; `hidden_at` is the number up to which the conversation is hidden; `until`
-    is the last entry of a group that this person left, -1 otherwise."""
+    is the last entry of a group that is over for this person, -1 otherwise; `peer_read` is how far
+    the other of a direct conversation has read."""
 
     read_seq: int = 0
     pinned: bool = False
@@ -56,6 +63,16 @@ class State(NamedTuple):
     hidden_at: int = -1
     until: int = -1
     changed: int = 0
+    peer_read: int = 0
+
+
+class Mark(NamedTuple):
+    """Somebody has read up to a number; `peer` is the one who is told."""
+
+    uid: str
+    conv: str
+    seq: int
+    peer: str | None = None
 
 
 class States:
@@ -94,26 +111,52 @@ class States:
             execute(pipe)
         self._registered.add(new)
 
-    def read(self, marks: Sequence[tuple[str, str, int]]) -> None:
-        """(uid, conversation, seq): all up to `seq` was read. A lower mark changes nothing."""
-        self._conversations.bulk_write(
-            [
-                UpdateOne(
-                    {"_id": f"{uid} {conv}"},
-                    {
-                        "$max": {"read_seq": seq},
-                        "$setOnInsert": {"uid": uid, "conv": conv, "rev": 0},
-                    },
-                    upsert=True,
-                )
-                for uid, conv, seq in marks
-            ],
-            ordered=True,
-        )
+    def enqueue(self, pipe: Pipeline, places: Iterable[tuple[str, str]]) -> int:
+        """Adds to a pipeline so many commands, whose answers are for `read`: what is known of these
+        (uid, conversation)."""
+        before = len(pipe)
+        for uid, conv in places:
+            pipe.hmget(keys.states(uid), [conv, conv + _READ])
+        return len(pipe) - before
+
+    def read(self, marks: Sequence[Mark], known: Sequence[Any]) -> list[bool]:
+        """Whether each mark moved: a lower one than before changes nothing. Which ones do is
+        decided where they are stored. `known` is what Redis said of their places."""
+        ahead = [
+            index
+            for index, (mark, (_, kept)) in enumerate(zip(marks, known, strict=True))
+            if mark.seq > _number(kept)
+        ]
+        if not ahead:
+            return [False] * len(marks)
+        behind = self._store([marks[index] for index in ahead])
+        # The state was made by somebody else a moment ago, or there is a higher mark.
+        unsure = [at for at in behind if not any(known[ahead[at]])]
+        if unsure:
+            still = self._store([marks[ahead[at]] for at in unsure])
+            behind = set(behind).difference(unsure) | {unsure[at] for at in still}
         with self._redis.pipeline(transaction=False) as pipe:
-            for uid, conv, seq in marks:
-                self._put(pipe, keys.reads(uid), conv, seq, "")
+            for uid, conv, seq, peer in (marks[index] for index in ahead):
+                self._put(pipe, keys.states(uid), conv + _READ, seq, "")
+                if peer is not None:
+                    self._put(pipe, keys.states(peer), conv + _PEER, seq, "")
             execute(pipe)
+        moved = {index for at, index in enumerate(ahead) if at not in behind}
+        return [index in moved for index in range(len(marks))]
+
+    def _store(self, marks: Sequence[Mark]) -> set[int]:
+        """Stores marks, and returns the indexes of those that moved nothing."""
+        writes: list[UpdateOne] = []
+        numbers: dict[int, int] = {}  # of marks, by their writes
+        for index, (uid, conv, seq, peer) in enumerate(marks):
+            lower = {"_id": f"{uid} {conv}", "read_seq": {"$not": {"$gte": seq}}}
+            blank = {"uid": uid, "conv": conv, "rev": 0}
+            change: Document = {"$set": {"read_seq": seq}, "$setOnInsert": blank}
+            numbers[len(writes)] = index
+            writes.append(UpdateOne(lower, change, upsert=True))
+            if peer is not None:  # has a state since before the first entry
+                writes.append(UpdateOne({"_id": f"{peer} {conv}"}, {"$max": {"peer_read": seq}}))
+        return {numbers[at] for at in refused(self._conversations, writes) if at in numbers}
 
     def update(self, uid: str, conv: str, change: dict[str, Any]) -> State:
         """Changes `pinned`, `muted` or `hidden_at`, and returns the state."""
@@ -132,6 +175,7 @@ class States:
             stored.get("muted", False),
             stored.get("hidden_at", -1),
             stored.get("until", -1),
+            peer_read=stored.get("peer_read", 0),
         )
 
     def joined(self, places: Sequence[tuple[str, str, int]], rev: int) -> None:
@@ -149,7 +193,7 @@ class States:
         self._renew(places)
 
     def left(self, places: Sequence[tuple[str, str, int]], rev: int) -> None:
-        """The same for who left: they see the group up to these entries."""
+        """The same for whom the group is over: they see it up to these entries."""
         updates = [_guarded(uid, conv, rev, {}, until=seq) for uid, conv, seq in places]
         ignoring_duplicates(self._conversations, updates)
         self._renew(places)
@@ -167,21 +211,19 @@ class States:
         """The time (ms), and by uid all states of a person at that time or later, by
         conversation."""
         now, copied = self._copied(uids)
-        partly = [uid for uid, (flags, _) in copied.items() if _WHOLE not in flags]
+        partly = [uid for uid, fields in copied.items() if _WHOLE not in fields]
         if partly:
             self._copy_all(partly)
             copied |= self._copied(partly)[1]
-        return now, {uid: _read(*copied[uid]) for uid in uids}
+        return now, {uid: _read(copied[uid]) for uid in uids}
 
     def _copied(self, uids: Sequence[str]) -> tuple[int, dict[str, Copied]]:
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
             for uid in uids:
                 pipe.hgetall(keys.states(uid))
-                pipe.hgetall(keys.reads(uid))
             (seconds, microseconds), *found = pipe.execute()
-        copied = zip(uids, zip(found[::2], found[1::2], strict=True), strict=True)
-        return seconds * 1000 + microseconds // 1000, dict(copied)
+        return seconds * 1000 + microseconds // 1000, dict(zip(uids, found, strict=True))
 
     def _copy_all(self, uids: Sequence[str]) -> None:
         with self._redis.pipeline(transaction=False) as pipe:
@@ -197,27 +239,35 @@ class States:
         bounds = [document.get(name, -1) for name in ("hidden_at", "until")]
         packed = ":".join(map(str, [*flags, *bounds]))
         self._put(pipe, keys.states(uid), conv, document.get("rev", 0), packed)
-        if document.get("read_seq"):
-            self._put(pipe, keys.reads(uid), conv, document["read_seq"], "")
+        for name, field in (("read_seq", _READ), ("peer_read", _PEER)):
+            if document.get(name):
+                self._put(pipe, keys.states(uid), conv + field, document[name], "")
 
-    def _put(self, pipe: Any, key: str, conv: str, number: int, text: str) -> None:
-        _PUT.add(pipe, key, conv, number, text, self._lifetime)
-
-
-def _read(flags: dict[bytes, bytes], reads: dict[bytes, bytes]) -> dict[str, State]:
-    return {
-        name.decode(): _parsed(text, reads.get(name))
-        for name, text in flags.items()
-        if name != _WHOLE
-    }
+    def _put(self, pipe: Any, key: str, field: str, number: int, text: str) -> None:
+        _PUT.add(pipe, key, field, number, text, self._lifetime)
 
 
-def _parsed(text: bytes, read: bytes | None) -> State:
-    """A state from `REV:CHANGED:PINNED:MUTED:HIDDEN_AT:UNTIL` and `SEQ:CHANGED:`."""
+def _read(fields: Copied) -> dict[str, State]:
+    convs = dict.fromkeys(name.decode().partition(" ")[0] for name in fields if name != _WHOLE)
+    return {conv: _state(fields, conv) for conv in convs}
+
+
+def _state(fields: Copied, conv: str) -> State:
+    """A state from `REV:CHANGED:PINNED:MUTED:HIDDEN_AT:UNTIL` and two of `SEQ:CHANGED:`."""
+    text = fields.get(conv.encode()) or f"0:0:{_BLANK}".encode()
     _, changed, *flags = map(int, text.split(b":"))
     pinned, muted, hidden_at, until = flags
-    seq, read_at = map(int, read.split(b":")[:2]) if read is not None else (0, 0)
-    return State(seq, pinned == 1, muted == 1, hidden_at, until, max(changed, read_at))
+    (seq, read_at), (peer, peer_at) = (
+        map(int, fields.get(f"{conv}{field}".encode(), b"0:0:").split(b":")[:2])
+        for field in (_READ, _PEER)
+    )
+    latest = max(changed, read_at, peer_at)
+    return State(seq, pinned == 1, muted == 1, hidden_at, until, latest, peer)
+
+
+def _number(kept: bytes | None) -> int:
+    """The number of a copy, 0 where there is none."""
+    return 0 if kept is None else int(kept.split(b":", 1)[0])
 
 
 def _of_group(uid: str, conv: str, rev: int) -> Document:

@@ -2,7 +2,7 @@
 
 `_id` is (conversation, sender, command, cid) and the unique index is (conversation, number), so one
 insert checks both. All reads are by conversation and numbers, which are dense: nothing is sorted
-or skipped by the store.
+or skipped by the store, but to find what stands above a hole.
 """
 
 from collections.abc import Callable, Sequence
@@ -94,6 +94,12 @@ class Storage:
             for document in find(self._messages, named, by="conv", seq=numbers):
                 found.setdefault((document["conv"], first, last), []).append(document)
         return [sorted(found.get(span, []), key=_seq) for span in asked]
+
+    def above(self, conv: str, seq: int) -> Document | None:
+        """The stored entry that follows this number (its `seq` and `ts`), None where there is
+        none."""
+        behind = {"conv": conv, "seq": {"$gt": seq}}
+        return self._messages.find_one(behind, {"_id": False, "seq": 1, "ts": 1}, sort=[("seq", 1)])
 
     def highest(self, conv: str, at_least: int = 0) -> int:
         """The highest stored number, 0 in an empty log; `at_least` is one known to be stored.

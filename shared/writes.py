@@ -14,11 +14,17 @@ DUPLICATE_KEY = 11000
 def ignoring_duplicates(collection: Collection[Document], writes: Sequence[UpdateOne]) -> None:
     """Upserts by `_id` and a condition on the revision. Where the condition fails the upsert would
     insert the `_id` again and is refused: a later revision is there, and stands."""
+    refused(collection, writes)
+
+
+def refused(collection: Collection[Document], writes: Sequence[UpdateOne]) -> list[int]:
+    """The same, and which of them (by index) were refused."""
     if writes:
         try:
             collection.bulk_write(list(writes), ordered=False)
         except BulkWriteError as failure:
-            _duplicates(failure)
+            return _duplicates(failure)
+    return []
 
 
 def insert_or_update(

@@ -8,6 +8,7 @@ collection and fields, each once.
 import importlib
 import itertools
 import sys
+from collections import Counter as Counts
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -116,15 +117,23 @@ def main() -> None:
     database()[USERS].insert_many(documents)
     convs = ["d:" + ":".join(sorted(pair)) for pair in itertools.pairwise(uids)]
     text = {"type": "text", "body": {"text": "x"}}
+    marks: Counts[int] = Counts()
+
+    def further(number: int) -> tuple[str, dict[str, Any]]:
+        """A mark that moves: no further than what was sent before."""
+        marks[number] += 1
+        return uids[number], {"conv": convs[number], "seq": marks[number]}
+
     found = {
         "message.send": trips(
             "message.send", lambda n: (uids[n], {"conv": convs[n], "cid": new_id(), **text})
         ),
         "conversation.list": trips("conversation.list", lambda n: (uids[n], {})),
-        "conversation.read": trips(
-            "conversation.read", lambda n: (uids[n], {"conv": convs[n], "seq": 1})
-        ),
+        "conversation.read": trips("conversation.read", further),
     }
+    found["conversation.list of many"] = trips(
+        "conversation.list", lambda n: (uids[1 + n % (MANY - 1)], {"limit": 1})
+    )
     OWNERS["message"] = "sync"
     found["message.history"] = trips(
         "message.history", lambda n: (uids[n], {"conv": convs[n], "after": 0, "limit": 1})

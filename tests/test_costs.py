@@ -39,7 +39,9 @@ async def counted(layout: Layout, stores: Stack) -> dict[str, Any]:
         ("message.send", 3, 1),
         # states; tails. The store is not asked.
         ("conversation.list", 2, 0),
-        # tails; blocks; marks; announcing. One bulk write.
+        # who has more than a page: states; numbers; the page's tails.
+        ("conversation.list of many", 3, 0),
+        # tails; blocks and marks; new marks; announcing. One bulk write.
         ("conversation.read", 4, 1),
         ("message.history", 1, 1),
     ],

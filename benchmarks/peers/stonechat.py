@@ -187,11 +187,16 @@ class Stonechat:
 
     async def caught_up(self, line: StonechatLine, missed: int) -> None:
         """As the SDK does it: the list, then what is missing of each conversation."""
-        listed = await line.call("conversation.list", limit=200)
         found = 0
-        for each in listed["conversations"]:
-            history = await line.call("message.history", conv=each["conv"], after=0, limit=200)
-            found += len(history["entries"])
+        after: dict[str, str] = {}
+        while True:
+            listed = await line.call("conversation.list", **after)
+            for each in listed["conversations"]:
+                history = await line.call("message.history", conv=each["conv"], after=0, limit=200)
+                found += len(history["entries"])
+            if "next" not in listed:
+                break
+            after = {"after": listed["next"]}
         if found < missed:
             raise RuntimeError(f"{found} of {missed} entries")
 

@@ -7,30 +7,28 @@ too, as the result bears no number.
 """
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from shared import guarding
 from shared.call import Call
 from shared.collections import USERS, Document
 from shared.commands import command_key
 from shared.errors import CallError, Reason, invalid_params
 from shared.finds import find
-from shared.friendships import ALL, friendships, key_of
+from shared.friendships import friendships, key_of
 from shared.function import Function
+from shared.pages import Cursor, Limit
 from shared.params import Cid, Ext, Id, Params
 from shared.stores import database
 
-from . import pairs
+from . import lists, pairs
 from .pairs import Command
 from .results import Friend, Friends, StateNow
 from .rules import Action, Policy
 
 friend = Function("friend")
-
-_SIDE_BY_SIDE = 16  # callers of one batch
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=32)]
 
@@ -52,6 +50,8 @@ class Update(Other):
 
 class List(Params):
     state: Literal["friend", "incoming", "outgoing", "blocked"] | None = None
+    after: Cursor | None = None
+    limit: Limit = 200
 
 
 @friend.batch("friend.request", result=StateNow)
@@ -106,34 +106,21 @@ def update(calls: Sequence[Call[Update]]) -> list[Any]:
 @friend.method("friend.list", result=Friends, reads=True)
 def list_friends(call: Call[List]) -> dict[str, Any]:
     """`friends`: everyone with whom the caller's state is `state`, or any but `none`; the oldest
-    relation first."""
-    state = call.params.state
-    documents = friendships().of(call.uid, [state] if state else ALL)
-    found = [pairs.friend(each, call.uid) for each in documents]
-    return {"friends": sorted(found, key=lambda each: (each["since"], each["uid"]))}
+    relation first. Where there are more, `next` is what to give as `after`. Whoever changes
+    meanwhile is on a later page, again where an earlier one had them."""
+    return lists.page(call.uid, call.params.state, call.params.after, call.params.limit)
 
 
 def _act(action: Action, calls: Sequence[Call[Any]]) -> list[Any]:
     """Callers run side by side; each one's calls in order."""
     met = {call.params.uid for call in calls} if action in ("request", "block") else ()
     policies = _policies(met)
-    answers: list[Any] = [None] * len(calls)
-    callers: dict[str, list[int]] = {}
-    for index, call in enumerate(calls):
-        callers.setdefault(call.uid, []).append(index)
-
-    def run(indexes: Iterable[int]) -> None:
-        for index in indexes:
-            try:
-                answers[index] = _make(_command(action, calls[index], policies))
-            except CallError as refusal:
-                answers[index] = refusal
-
-    if len(callers) == 1:
-        run(range(len(calls)))
-    else:
-        list(_pool().map(run, callers.values()))
-    return answers
+    return guarding.side_by_side(
+        calls,
+        lambda call: call.uid,
+        lambda call: _make(_command(action, call, policies)),
+        f"friend.{action}",
+    )
 
 
 def _policies(uids: Iterable[str]) -> dict[str, Policy]:
@@ -168,11 +155,6 @@ def _make(command: Command) -> Any:
 
     friendships().changes.make(key_of(command.uid, command.other), [key], plan)
     return result
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="friend")
 
 
 handle = friend.handle

@@ -32,4 +32,7 @@ class Friend(TypedDict):
 
 @with_config(EXACT)
 class Friends(TypedDict):
+    """A page of the list. `next` is there where it goes on."""
+
     friends: list[Friend]
+    next: NotRequired[str]

@@ -1,23 +1,29 @@
-"""Running commands: those on the same group at the same time share a scene and its one write."""
+"""Running commands: those on the same group at the same time share a scene and its one write; those
+on different groups run side by side, but one person's wait for each other.
 
-from collections.abc import Callable, Sequence
+Nothing is read of the people a command names before its caller is known to have the right.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from threading import Lock
 from typing import Any
+from weakref import WeakValueDictionary
 
+from shared import guarding
 from shared.call import Call
 from shared.changes import Change
 from shared.collections import Document
 from shared.combining import Combiner
 from shared.commands import command_key
 from shared.errors import CallError, Reason
-from shared.groups import groups
+from shared.groups import PRESENT, groups
 from shared.members import busy
 from shared.settings import settings
 
+from . import rules
 from .scene import NextScene, Scene
 
-_SHARES = 64  # groups of the same share wait for each other
 _SCENE = 500  # commands in one scene
 
 GroupCall = Call[Any]
@@ -25,7 +31,7 @@ Act = Callable[[Scene, GroupCall], Any]
 Make = Callable[[GroupCall, str], Document]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Turn:
     """A command on its way. `enters` is whether people may become members by it; `make` gives the
     document of a group that is not there."""
@@ -41,11 +47,24 @@ class Turn:
         return command_key(self.call.uid, self.call.method, self.call.cid or "")
 
     def people(self) -> list[str]:
-        """Whom the command may be about."""
+        """Whom, but the caller, the command may be about."""
         params = self.call.params
         several = getattr(params, "uids", None) or getattr(params, "members", None) or []
         one = getattr(params, "uid", None)
-        return [self.call.uid, *several, *([one] if one is not None else [])]
+        return [*several, *([one] if one is not None else [])]
+
+    def refusal(self, group: Document, members: Mapping[str, Document]) -> CallError | None:
+        """Why the caller may not give this command, where it is about people, as far as that
+        follows from the group and from what the caller is in it."""
+        method, uid = self.call.method, self.call.uid
+        if method not in rules.RIGHTS or not self.people():
+            return None
+        is_member = members.get(uid, {}).get("state") == PRESENT
+        try:
+            rules.require(method, group, uid, is_member)
+        except CallError as refusal:
+            return refusal
+        return None
 
     def absent(self) -> CallError:
         """What is said of a group that is not there: the same as to strangers of one that is."""
@@ -67,33 +86,41 @@ def run(
     for index, call in enumerate(calls):
         name = gid(call)
         turns.setdefault(name, {})[index] = Turn(name, call, act, enters, make)
-    for name, own in turns.items():
-        for index, answer in zip(own, _share(name).run(list(own.values())), strict=True):
+    found = guarding.side_by_side(
+        [list(own.values()) for own in turns.values()],
+        lambda own: own[0].call.uid,
+        lambda own: _combiner(own[0].gid).run(own),
+        calls[0].method,
+    )
+    for own, outcome in zip(turns.values(), found, strict=True):
+        several = [outcome] * len(own) if isinstance(outcome, CallError) else outcome
+        for index, answer in zip(own, several, strict=True):
             answers[index] = answer
     return answers
 
 
-def _share(gid: str) -> Combiner[Turn, Any]:
-    return _shares()[hash(gid) % _SHARES]
+_combiners: WeakValueDictionary[str, Combiner[Turn, Any]] = WeakValueDictionary()
+_lock = Lock()
 
 
-@cache
-def _shares() -> list[Combiner[Turn, Any]]:
-    return [Combiner(_play_all, _SCENE) for _ in range(_SHARES)]
+def _combiner(gid: str) -> Combiner[Turn, Any]:
+    """Where those meet who have commands on this group now."""
+    with _lock:
+        found = _combiners.get(gid)
+        if found is None:
+            _combiners[gid] = found = Combiner(_play_all, _SCENE)
+        return found
 
 
 def _play_all(turns: Sequence[Turn]) -> list[Any]:
-    """Scene after scene, until all had their turn; those on one group in order."""
-    answers: list[Any] = [None] * len(turns)
-    waiting: dict[str, list[int]] = {}
-    for index, turn in enumerate(turns):
-        waiting.setdefault(turn.gid, []).append(index)
-    for gid, indexes in waiting.items():
-        while indexes:
-            played = _Scenes(gid, [turns[index] for index in indexes]).play()
-            for index, answer in zip(indexes, played, strict=False):
-                answers[index] = answer
-            indexes = indexes[len(played) :]
+    return guarding.together(turns, _play_on, turns[0].call.method)
+
+
+def _play_on(turns: Sequence[Turn]) -> list[Any]:
+    """Scene after scene, until all had their turn, in order."""
+    answers: list[Any] = []
+    while len(answers) < len(turns):
+        answers += _Scenes(turns[0].gid, turns[len(answers) :]).play()
     return answers
 
 
@@ -106,6 +133,7 @@ class _Scenes:
         self._keys = [turn.key for turn in turns]
         self._answers: list[Any] = []
         self._kept: dict[str, Any] = {}
+        self._refused: set[Turn] = set()  # nothing was read of their people
 
     def play(self) -> list[Any]:
         """The answers of the first commands: of those that had their turn, at least one."""
@@ -118,12 +146,15 @@ class _Scenes:
 
     def _plan(self, present: Document | None, known: dict[str, Any]) -> Change | None:
         self._answers, self._kept = [], {}
-        scene = self._scene(present)
+        asked = zip(self._keys, self._turns, strict=True)
+        scene = self._scene(present, [turn for key, turn in asked if key not in known])
         for key, turn in zip(self._keys, self._turns, strict=True):
             if key in known:
                 self._answers.append(known[key])
             elif scene is None:
                 self._answers.append(turn.absent())
+            elif key in scene.results:  # the same command twice
+                self._answers.append(scene.results[key])
             elif not self._play_one(scene, key, turn):
                 break
         if scene is None:
@@ -133,21 +164,32 @@ class _Scenes:
             self._kept = scene.results
         return change
 
-    def _scene(self, present: Document | None) -> Scene | None:
-        """None for a group that is not there."""
+    def _scene(self, present: Document | None, turns: Sequence[Turn]) -> Scene | None:
+        """The stage for these commands; None for a group that is not there."""
         first = self._turns[0]
         if present is None and first.make is not None:
             present = first.make(first.call, self._gid)
         if present is None or present["dismissed"]:
             return None
-        people = {uid for turn in self._turns for uid in turn.people()}
-        entering = {uid for turn in self._turns if turn.enters for uid in turn.people()}
-        crowded = busy(entering, settings().groups_limit)
-        return Scene(present, groups().members(self._gid, people), crowded, settings())
+        callers = {turn.call.uid for turn in turns}
+        members = groups().members(self._gid, callers)
+        self._refused = {turn for turn in turns if turn.refusal(present, members)}
+        allowed = [turn for turn in turns if turn not in self._refused]
+        people = {uid for turn in allowed for uid in turn.people()}
+        members |= groups().members(self._gid, people - callers)
+        entering = {
+            uid for turn in allowed if turn.enters for uid in (turn.call.uid, *turn.people())
+        }
+        return Scene(present, members, busy(entering, settings().groups_limit), settings())
 
     def _play_one(self, scene: Scene, key: str, turn: Turn) -> bool:
         """Whether the command could have its turn in this scene."""
+        if scene.group["dismissed"]:  # by a command before it: to this one the group is gone
+            return False
         try:
+            if turn in self._refused:
+                # Unless it is allowed since a command before it: then its people are to be read.
+                raise turn.refusal(scene.group, scene.members) or NextScene
             result = turn.act(scene, turn.call)
         except CallError as refusal:
             self._answers.append(refusal)

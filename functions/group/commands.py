@@ -10,7 +10,7 @@ from typing import Any
 
 from shared import people
 from shared.call import Call
-from shared.errors import CallError, Reason, invalid_params
+from shared.errors import CallError, Reason
 from shared.friendships import friendships
 from shared.settings import settings
 
@@ -283,8 +283,6 @@ def _searchable(name: str, *, listed: bool) -> dict[str, str]:
 
 def _addable(call: Call[Any], uids: list[str]) -> list[str]:
     """Those whom the caller may add: people whom the caller did not block, nor they the caller."""
-    if len(uids) > settings().group_uids_limit:
-        raise invalid_params(["uids"], f"at most {settings().group_uids_limit}", "too_long")
     nobody = people.strangers(uids)
     between = friendships().relations([(call.uid, uid) for uid in uids])
     return [

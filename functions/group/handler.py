@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from shared import channels
+from shared import channels, guarding
 from shared.call import Call
 from shared.collections import Document
 from shared.conversation import Conversation
@@ -234,7 +234,11 @@ def search(call: Call[Search]) -> dict[str, Any]:
 def give_channels(calls: Sequence[Call[NoParams]]) -> list[Any]:
     """The channels of the callers' groups, for sessions that are being opened."""
     found = groups_of(dict.fromkeys(call.uid for call in calls))
-    return [{"channels": [channels.group(gid) for gid in found[call.uid]]} for call in calls]
+    return guarding.each(
+        calls,
+        lambda call: {"channels": [channels.group(gid) for gid in found[call.uid]]},
+        "session.channels",
+    )
 
 
 def _group_of(call: Call[Any], gid: str, right: str) -> Document:

@@ -4,10 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from shared.params import Cid, Ext, Id, Params
+from shared.params import Cid, Ext, Id, Params, at_most
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
-Uids = Annotated[list[Id], Field(min_length=1)]
+People = Annotated[list[Id], at_most("group_uids_limit")]
+Uids = Annotated[People, Field(min_length=1)]
 Time = Annotated[int, Field(ge=0, le=2**53)]
 
 
@@ -28,7 +29,7 @@ class Settings(Params):
 class Create(Params):
     cid: Cid
     name: Name
-    members: list[Id] = Field(default_factory=list)
+    members: People = Field(default_factory=list)
     settings: Settings = Settings()
 
 

@@ -1,19 +1,19 @@
 """Sending: what a person writes becomes an entry of the conversation."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator, with_config
 from typing_extensions import TypedDict
 
-from shared import bodies, conversation, membership, policy
+from shared import bodies, conversation, guarding, membership, policy
 from shared.call import Call
 from shared.conversation import Conversation
 from shared.entry import Draft, shown
-from shared.errors import CallError, Reason, invalid_params
+from shared.errors import CallError, Reason
 from shared.function import Function
 from shared.log import log
-from shared.params import Cid, Conv, Id, Params, Seq
+from shared.params import Cid, Conv, Id, Params, Seq, at_most
 from shared.settings import settings
 from shared.shapes import EXACT
 from shared.states import states
@@ -39,7 +39,7 @@ class Send(Params):
     body: dict[str, Any] | None = None
     forward: Source | None = None
     reply_to: Seq | None = Field(None, ge=1)
-    mentions: list[Id | Literal["@all"]] | None = None
+    mentions: Annotated[list[Id | Literal["@all"]], at_most("mentions_limit")] | None = None
 
     @model_validator(mode="after")
     def _one_address(self) -> "Send":
@@ -71,13 +71,9 @@ def send_messages(calls: Sequence[Call[Send]]) -> list[Any]:
     conversation gives the first ones. Refuses with `not_a_member`, `muted`, `blocked`,
     `forbidden` (a mention of everyone by who is no admin), `not_found` (nobody has that uid),
     `invalid_params` (a body that does not fit its type), `too_large`."""
-    answers: list[Any] = [None] * len(calls)
-    drafts: dict[int, tuple[Draft, Conversation]] = {}
-    for index, call in enumerate(calls):
-        try:
-            drafts[index] = _draft(call)
-        except CallError as refusal:
-            answers[index] = refusal
+    drafted = guarding.each(calls, _draft, "message.send")
+    drafts = {i: each for i, each in enumerate(drafted) if not isinstance(each, CallError)}
+    answers: list[Any] = list(drafted)
     refused = _refused(drafts)
     stored = log().storage.by_key([drafts[index][0].key for index in refused]) if refused else {}
     for index, why in refused.items():
@@ -96,8 +92,6 @@ def _draft(call: Call[Send]) -> tuple[Draft, Conversation]:
     params, config = call.params, settings()
     conv = params.conv or conversation.direct(call.uid, params.to or "")
     place = membership.parsed(conv)
-    if params.mentions and len(params.mentions) > config.mentions_limit:
-        raise invalid_params(["mentions"], f"at most {config.mentions_limit}", "too_long")
     type_, body, forwarded = params.type or "", params.body or {}, None
     if params.forward is not None:
         type_, body, forwarded = _passed_on(call, params.forward)
@@ -136,6 +130,8 @@ def _passed_on(call: Call[Send], source: Source) -> tuple[str, dict[str, Any], d
     if "recalled" in message:
         raise CallError(Reason.CONFLICT, "the message was recalled")
     found = shown(message, None, log().content)
+    if "body" not in found:
+        raise CallError(Reason.CONFLICT, "the message cannot be read")
     first = {"sender": found["sender"], "ts": found["ts"]}
     return found["type"], found["body"], found.get("forwarded", first)
 

@@ -61,7 +61,7 @@ def told(uid: str) -> list[str]:
     "help_",
     [
         lambda uid, other: friendships().relations([(uid, other)]),
-        lambda uid, other: friendships().of(uid),
+        lambda uid, other: friendships().of(uid, [other]),
         lambda uid, other: friendships().friends_of([other]),
         lambda uid, other: friendships().changes.settled(key_of(uid, other)),
         lambda uid, other: act("update", other, uid),

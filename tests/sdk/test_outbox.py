@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stonechat.errors import OutboxFull
-from stonechat.outbox import ANSWER_SECONDS, Command, Outbox
+from stonechat.outbox import ANSWER_SECONDS, LONGEST_SECONDS, Command, Outbox
 from stonechat.pace import Pace
 
 FAST = 1e9
@@ -187,3 +187,15 @@ def test_a_call_that_is_not_answered_is_noticed() -> None:
     assert outbox.overdue(10.1 + ANSWER_SECONDS)
     outbox.disconnected()
     assert not outbox.overdue(10.1 + ANSWER_SECONDS)
+
+
+def test_while_answers_come_a_slow_line_has_more_time_and_not_for_ever() -> None:
+    outbox = filled(3)
+    outbox.take(0.0)
+    now = 0.0
+    while now < LONGEST_SECONDS:
+        outbox.heard(now)
+        now += ANSWER_SECONDS
+        assert not outbox.overdue(now)
+        assert outbox.wait(now) == 0.0
+    assert outbox.overdue(LONGEST_SECONDS + 0.1)

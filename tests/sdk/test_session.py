@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from stonechat.comparison import Comparison
 from stonechat.connection import Connection
 from stonechat.errors import SignedOut
 from stonechat.session import Session
@@ -26,7 +27,7 @@ class Watched:
     def __init__(
         self, urls: list[str], state: State | None = None, opened: Callable[[], None] = lambda: None
     ) -> None:
-        self.lasts: asyncio.Queue[dict[str, int]] = asyncio.Queue()
+        self.lasts: asyncio.Queue[Comparison] = asyncio.Queue()
         self.openings = 0
         self.losses = 0
         self._on_open = opened
@@ -51,9 +52,9 @@ class Watched:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def listed(self, seconds: float = 8) -> None:
+    async def listed(self, seconds: float = 8) -> Comparison:
         """Soon, and sooner than a call that is given up."""
-        await asyncio.wait_for(self.lasts.get(), seconds)
+        return await asyncio.wait_for(self.lasts.get(), seconds)
 
     def _opened(self, connection: Connection, found: dict[str, Any]) -> None:
         self.openings += 1

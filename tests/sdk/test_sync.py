@@ -31,6 +31,11 @@ def started(
     return sync, inbox
 
 
+def compare(sync: Sync, lasts: dict[str, int]) -> None:
+    """What is listed once."""
+    sync.compare(lasts, lasts)
+
+
 async def taken(inbox: Inbox[Entry], count: int) -> list[int]:
     async with asyncio.timeout(10):
         return [(await inbox.take()).seq for _ in range(count)]
@@ -45,7 +50,7 @@ async def test_a_gap_is_fetched() -> None:
 
 async def test_a_comparison_and_a_hint_fetch_what_is_missing() -> None:
     sync, inbox = started(stored(9))
-    sync.compare({CONV: 4})
+    compare(sync, {CONV: 4})
     assert await taken(inbox, 4) == [1, 2, 3, 4]
     sync.hint(CONV, 9)
     assert await taken(inbox, 5) == [5, 6, 7, 8, 9]
@@ -64,10 +69,19 @@ async def test_what_does_not_fit_is_fetched_when_it_does() -> None:
 async def test_a_client_without_a_past_begins_behind_what_there_is() -> None:
     sync, inbox = started(stored(12), from_start=False)
     sync.arrived(entry(10))  # while the list was on its way, which shows it or not
-    sync.compare({CONV: 10, "d:a:c": 7})
+    compare(sync, {CONV: 10, "d:a:c": 7})
     sync.arrived(entry(8, "d:a:c"))
     sync.arrived(entry(1, "d:a:d"))
     assert await taken(inbox, 3) == [10, 8, 1]
+    await sync.close()
+
+
+async def test_what_changed_while_it_was_compared_is_given_from_there() -> None:
+    sync, inbox = started(stored(12), from_start=False)
+    sync.hint("g:new", 2)  # one came into it meanwhile
+    sync.compare({CONV: 12, "g:old": 7, "g:new": 3}, {CONV: 10, "g:old": 7, "g:new": 3})
+    found = [(each.conv, each.seq) for each in [await inbox.take() for _ in range(5)]]
+    assert sorted(found) == [(CONV, 11), (CONV, 12), ("g:new", 1), ("g:new", 2), ("g:new", 3)]
     await sync.close()
 
 
@@ -120,7 +134,7 @@ async def test_not_everything_is_fetched_at_once() -> None:
         return await complete(conv, after)
 
     sync, inbox = started(history)
-    sync.compare({f"g:{number:08}": 1 for number in range(200)})
+    compare(sync, {f"g:{number:08}": 1 for number in range(200)})
     assert await taken(inbox, 200) == [1] * 200
     assert 1 < most <= 8
     await sync.close()

@@ -46,7 +46,7 @@ def test_numbers_are_dense_from_one_in_each_conversation(conv: str) -> None:
 
 def test_nothing_appended_is_nothing(conv: str) -> None:
     assert log().append([]) == []
-    assert read_all(conv) == Page([], 0, False)
+    assert read_all(conv) == Page([], 1, 0, False)
 
 
 def test_a_repeated_command_is_the_same_entry_and_takes_no_number(conv: str) -> None:
@@ -64,6 +64,21 @@ def test_repetitions_within_a_batch(conv: str) -> None:
     assert [entry.seq for entry in found] == [2, 1, 3, 2, 4]
     assert [entry.fresh for entry in found] == [True, False, True, False, True]
     assert read_all(conv).last_seq == 4
+
+
+def test_what_is_no_json_fails_alone_and_takes_no_number(conv: str) -> None:
+    batch = [draft(conv, str(n)) for n in range(5)]
+    for n, body in ((1, {"set": {1}}), (3, {"n": 2**70})):
+        batch[n].body = body
+    found = log().append(batch)
+    assert [each.seq if isinstance(each, Entry) else str(each.reason) for each in found] == [
+        1,
+        "internal",
+        2,
+        "internal",
+        3,
+    ]
+    assert seqs(log().append([draft(conv, "next")])) == [4]
 
 
 def test_two_people_may_use_the_same_cid(conv: str) -> None:
@@ -182,6 +197,37 @@ def test_reading_backwards_stops_behind_a_young_hole(conv: str) -> None:
     log().append([draft(conv, "4"), draft(conv, "5")])
     page = History(log(), hole_age=3600).before(conv, 6, 10)
     assert ([each["seq"] for each in page.entries], page.more) == ([4, 5], True)
+
+
+@pytest.mark.parametrize("holes", [1, 2, 7])
+@pytest.mark.parametrize("limit", [1, 3, 50])
+def test_pages_that_end_with_old_holes_reach_both_ends(conv: str, holes: int, limit: int) -> None:
+    for turn in range(3):
+        log().append([draft(conv, f"{turn}-{n}") for n in range(4)])
+        redis_client().incrby(keys.sequence(conv), holes)  # whose writers died
+    log().append([draft(conv, "last")])
+    size = 3 * (4 + holes) + 1
+    history = History(log(), hole_age=-1)
+    backward: list[int] = []
+    page = history.before(conv, size + 1, limit)
+    while True:
+        backward = [each["seq"] for each in page.entries] + backward
+        if not page.more:
+            break
+        page = history.before(conv, backward[0], limit)
+    assert backward == list(range(1, size + 1))
+
+
+@pytest.mark.parametrize("holes", [1, 2, 7])
+def test_a_page_is_not_empty_for_a_hole_that_is_old(conv: str, holes: int) -> None:
+    log().append([draft(conv, "1")])
+    redis_client().incrby(keys.sequence(conv), holes)
+    log().append([draft(conv, "2")])
+    young, old = History(log(), hole_age=3600), History(log(), hole_age=-1)
+    assert (young.after(conv, 1, 1).entries, young.after(conv, 1, 1).more) == ([], True)
+    assert (young.before(conv, 2 + holes, 1).entries, young.before(conv, 2, 9).more) == ([], False)
+    assert [each["type"] for each in old.after(conv, 1, 1).entries] == ["void"]
+    assert [each["type"] for each in old.before(conv, 2 + holes, 1).entries] == ["void"]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 100])

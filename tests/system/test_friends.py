@@ -48,9 +48,14 @@ async def act(wire: Wire, action: str, other: Wire | str, **params: Any) -> Any:
 
 
 async def listed(wire: Wire, state: str | None = None) -> list[dict[str, Any]]:
-    params = {"state": state} if state else {}
-    found: list[dict[str, Any]] = (await wire.call("friend.list", **params))["friends"]
-    return found
+    params: dict[str, Any] = {"limit": 500} | ({"state": state} if state else {})
+    found: list[dict[str, Any]] = []
+    while True:
+        page = await wire.call("friend.list", **params)
+        found += page["friends"]
+        if "next" not in page:
+            return found
+        params["after"] = page["next"]
 
 
 async def states(wire: Wire) -> dict[str, str]:

@@ -210,7 +210,9 @@ async def test_ones_own_state_in_a_conversation(stack: Stack, pair: tuple[Wire, 
     (item,) = listed["conversations"]
     assert (item["pinned"], item["muted"]) == (True, True)
     await bob.call("conversation.update", conv=conv, hidden=True, pinned=False)
-    assert (await bob.call("conversation.list"))["conversations"] == []
+    since = {"changed_since": listed["now"]}
+    (item,) = (await bob.call("conversation.list", **since))["conversations"]
+    assert (item["pinned"], item["muted"], item["hidden"]) == (False, True, True)
     await alice.send(bob.uid, "c2")
-    (item,) = (await bob.call("conversation.list", changed_since=listed["now"]))["conversations"]
-    assert (item["pinned"], item["muted"], item["unread"]) == (False, True, 2)
+    (item,) = (await bob.call("conversation.list", **since))["conversations"]
+    assert (item["unread"], item["hidden"]) == (2, False)

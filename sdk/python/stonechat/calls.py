@@ -100,6 +100,7 @@ class Calls:
 
     def answer(self, message: dict[str, Any]) -> None:
         """What came in answer to a call; to one that is settled already, nothing happens."""
+        self._outbox.heard(time.monotonic())
         command = self._outbox.get(message.get("id") or 0)
         if command is None:
             return

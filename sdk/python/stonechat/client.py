@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import platform
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
@@ -11,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from stonechat.calls import Calls
+from stonechat.comparison import Comparison
 from stonechat.connection import Connection
 from stonechat.entry import Entry
 from stonechat.errors import Disconnected, SignedOut
@@ -19,6 +21,7 @@ from stonechat.groups import Groups
 from stonechat.inbox import Inbox
 from stonechat.inbox import Signal as Told
 from stonechat.outbox import Command
+from stonechat.params import given
 from stonechat.presence import Presences
 from stonechat.session import Session
 from stonechat.signals import Signal, parse
@@ -126,8 +129,9 @@ class Client:
 
     async def resume(self, *, seconds: float | None = None) -> bool:
         """Signs in with what the state remembers; False where it remembers nothing. Waits for the
-        server as long as it takes, or raises `Disconnected` after so many `seconds`. Raises
-        `SignedOut` where the server no longer takes it; then `login` may follow."""
+        server as long as it takes, or raises `Disconnected` after so many `seconds` in which it got
+        no further. Raises `SignedOut` where the server no longer takes it; then `login` may
+        follow."""
         if self._state.get("tokens") is None:
             return False
         await self._begin(seconds)
@@ -216,22 +220,33 @@ class Client:
     async def history(
         self, conv: str, *, after: int | None = None, before: int | None = None, limit: int = 50
     ) -> list[Entry]:
-        """Entries that follow `after`, that precede `before`, or the last ones; ascending."""
-        params: dict[str, Any] = {"conv": conv, "limit": limit}
-        if after is not None:
-            params["after"] = after
-        if before is not None:
-            params["before"] = before
-        found = await self.call("message.history", params)
-        return [Entry.parse(each) for each in found["entries"]]
+        """Entries that follow `after`, that precede `before`, or the last ones; ascending, at most
+        `limit`, in as many calls as it takes."""
+        entries: list[Entry] = []
+        while len(entries) < limit:
+            params: dict[str, Any] = {"conv": conv, "limit": min(limit - len(entries), _PAGE)}
+            if after is not None:
+                params["after"] = after
+            elif before is not None:
+                params["before"] = before
+            found = await self.call("message.history", params)
+            page = [Entry.parse(each) for each in found["entries"]]
+            entries = page + entries if after is None else entries + page
+            if not page or not found["more"]:
+                break
+            after, before = (None, page[0].seq) if after is None else (page[-1].seq, None)
+        return entries
 
     async def conversations(self, changed_since: int | None = None) -> list[dict[str, Any]]:
-        """The conversation list, the last changed first."""
-        params = {} if changed_since is None else {"changed_since": changed_since}
-        found: list[dict[str, Any]] = (await self.call("conversation.list", params))[
-            "conversations"
-        ]
-        return found
+        """The conversation list, the last changed first: all pages of it."""
+        found: dict[str, dict[str, Any]] = {}
+        params = given(changed_since=changed_since)
+        while True:
+            page = await self.call("conversation.list", params)
+            found |= {each["conv"]: each for each in page["conversations"]}
+            if "next" not in page:
+                return list(found.values())
+            params["after"] = page["next"]
 
     async def read(self, conv: str, seq: int) -> None:
         """Everything up to `seq` was read."""
@@ -274,14 +289,25 @@ class Client:
         self._ready = asyncio.get_running_loop().create_future()
         self._running = asyncio.create_task(self._run(self._ready))
         try:
-            async with asyncio.timeout(seconds):
-                await self._ready
+            await self._until_ready(self._ready, seconds)
         except TimeoutError:
             await self._stop()
-            raise Disconnected(f"no session within {seconds:.0f} s") from None
+            raise Disconnected(f"no session, and no step nearer in {seconds:.0f} s") from None
         except BaseException:
             await self._stop()
             raise
+
+    async def _until_ready(self, ready: "asyncio.Future[None]", seconds: float | None) -> None:
+        """Raises `TimeoutError` where nothing gets further for so long."""
+        began = time.monotonic()
+        while not ready.done():
+            left = None
+            if seconds is not None:
+                left = max(began, self._session.advanced) + seconds - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError
+            await asyncio.wait([ready], timeout=left)
+        await ready
 
     async def _run(self, ready: "asyncio.Future[None]") -> None:
         try:
@@ -303,8 +329,8 @@ class Client:
         self._calls.connected(connection, session["limits"])
         self.presence.opened()
 
-    def _compare(self, lasts: dict[str, int]) -> None:
-        self._sync.compare(lasts)
+    def _compare(self, found: Comparison) -> None:
+        self._sync.compare(found.lasts, found.starts)
         if self._ready is not None and not self._ready.done():
             self._ready.set_result(None)
 
@@ -320,7 +346,8 @@ class Client:
 
     async def _page(self, conv: str, after: int) -> list[Entry]:
         params = {"conv": conv, "after": after, "limit": _PAGE}
-        found = await self._calls.ask("message.history", params, _CALL_SECONDS, bounded=False)
+        # However long it takes: what is given up on a slow line would be asked for again.
+        found = await self._calls.ask("message.history", params, None, bounded=False)
         return [Entry.parse(each) for each in found["entries"]]
 
     def _receive(self, message: dict[str, Any]) -> None:

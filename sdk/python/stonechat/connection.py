@@ -1,6 +1,7 @@
 """One WebSocket connection: text frames in and out, until it closes."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -11,16 +12,18 @@ SUBPROTOCOL = "stonechat.v1"
 _CONNECT_SECONDS = 10.0
 _SILENCE_SECONDS = 15  # then a ping, before the server's own after 20
 _PONG_SECONDS = 10
-_FRAME_LIMIT = 64 * 1024 * 1024  # a list of thousands of conversations comes in one frame
+_FRAME_LIMIT = 64 * 1024 * 1024  # far more than an answer of the server's own functions has
 
 
 class Connection(WSListener):
     """`receive` gets each message as it comes. `closed` is set when the connection is gone, and
-    `close_code` is then the server's reason, None where it gave none."""
+    `close_code` is then the server's reason, None where it gave none. `heard` is when something
+    came last (monotonic seconds)."""
 
     def __init__(self, receive: Callable[[dict[str, Any]], None]) -> None:
         self.closed = asyncio.Event()
         self.close_code: int | None = None
+        self.heard = time.monotonic()
         self._receive = receive
         self._transport: WSTransport
 
@@ -36,6 +39,7 @@ class Connection(WSListener):
         self._transport = transport
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        self.heard = time.monotonic()
         if frame.msg_type == WSMsgType.TEXT:
             self._receive(orjson.loads(frame.get_payload_as_bytes()))
         elif frame.msg_type == WSMsgType.CLOSE:

@@ -86,8 +86,17 @@ class Friends:
 
     async def list(self, state: FriendState | None = None) -> Sequence[Friend]:
         """Everyone with whom one's state is this, or any but `none`; the oldest relation first."""
-        found = await self._call("friend.list", given(state=state))
-        return [Friend.parse(each) for each in found["friends"]]
+        found: dict[str, Friend] = {}
+        after: str | None = None
+        while True:
+            page = await self._call("friend.list", given(state=state, after=after))
+            # One who changed while the pages were read is on a later one again.
+            for friend in map(Friend.parse, page["friends"]):
+                found.pop(friend.uid, None)
+                found[friend.uid] = friend
+            after = page.get("next")
+            if after is None:
+                return list(found.values())
 
     async def _change(self, action: str, params: dict[str, Any]) -> FriendState:
         return cast(FriendState, (await self._call(f"friend.{action}", params))["state"])

@@ -16,7 +16,8 @@ from stonechat.errors import OutboxFull
 from stonechat.pace import Pace
 
 Lane = tuple[str, str]
-ANSWER_SECONDS = 60.0  # more than a server takes that tries again on its own
+ANSWER_SECONDS = 60.0  # without any answer: more than a server takes that tries again on its own
+LONGEST_SECONDS = 300.0  # for one answer, however many others come meanwhile
 
 
 @dataclass(slots=True, eq=False)
@@ -58,6 +59,7 @@ class Outbox:
         self._waiting: dict[Lane, list[Command]] = {}  # of held lanes
         self._window = 0
         self._pace: Pace | None = None
+        self._heard = 0.0  # when an answer came last
 
     def __len__(self) -> int:
         return len(self._commands)
@@ -106,14 +108,19 @@ class Outbox:
             return None
         waits = [until - now for until in self._held.values()]
         if self._flying:
-            waits.append(self._oldest().sent + ANSWER_SECONDS - now)
+            waits.append(self._patience() - now)
         if self._ready and len(self._flying) < self._window:
             waits.append(self._pace.wait(now))
         return max(0.0, min(waits)) if waits else None
 
     def overdue(self, now: float) -> bool:
-        """Whether a call flies for so long that its answer will not come."""
-        return bool(self._flying) and now - self._oldest().sent > ANSWER_SECONDS
+        """Whether a call flies for so long that its answer will not come. While others' come, a
+        slow line may be all that keeps it."""
+        return bool(self._flying) and now > self._patience()
+
+    def heard(self, now: float) -> None:
+        """An answer came."""
+        self._heard = now
 
     def get(self, number: int) -> Command | None:
         return self._commands.get(number)
@@ -142,6 +149,11 @@ class Outbox:
         commands = sorted(self._commands.values(), key=_number)
         self._commands.clear()
         return commands
+
+    def _patience(self) -> float:
+        """Until when the oldest flying call may be answered."""
+        sent = self._oldest().sent
+        return min(max(sent, self._heard) + ANSWER_SECONDS, sent + LONGEST_SECONDS)
 
     def _oldest(self) -> Command:
         return next(iter(self._flying.values()))

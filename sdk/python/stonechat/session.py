@@ -14,6 +14,7 @@ import orjson
 
 from stonechat import errors
 from stonechat.backoff import Backoff
+from stonechat.comparison import Comparison
 from stonechat.connection import Connection, connect
 from stonechat.errors import Disconnected, SignedOut, StonechatError
 from stonechat.state import State
@@ -22,7 +23,8 @@ GOING_AWAY = 1001
 TOO_LARGE = 1009
 ABUSE = 4003
 
-_CALL_SECONDS = 10.0
+_CALL_SECONDS = 20.0  # in which nothing came, which is more than the server takes
+_LONGEST_CALL_SECONDS = 120.0  # whatever came meanwhile
 _RENEW_BEFORE = 60.0  # seconds before the token expires
 _EXPIRED = 5.0  # a token that lives no longer than this is not worth presenting
 _COMPARE_SECONDS = 180.0  # between two comparisons with the server's list
@@ -35,7 +37,7 @@ class Session:
     """Signs in, keeps one session open while `run` runs, and renews it. Calls four functions:
     `receive` with each message that is no answer to a call of the session's own, `opened` with the
     connection and the result of `session.open`, `lost` when that connection is gone, `listed` with
-    the server's last number of each conversation, after each opening and now and then."""
+    what a comparison found, after each opening and now and then."""
 
     def __init__(
         self,
@@ -47,9 +49,10 @@ class Session:
         receive: Callable[[Message], None],
         opened: Callable[[Connection, dict[str, Any]], None],
         lost: Callable[[], None],
-        listed: Callable[[dict[str, int]], None],
+        listed: Callable[[Comparison], None],
     ) -> None:
         self.connection: Connection | None = None
+        self.advanced = time.monotonic()  # when opening it and comparing got further
         self._urls = list(urls)
         self._next_url = itertools.cycle(self._urls)
         self._state = state
@@ -61,6 +64,8 @@ class Session:
         self._listed = listed
         self._answers: dict[int, asyncio.Future[Message]] = {}
         self._compare_now = asyncio.Event()
+        self._compared: int | None = None  # up to when, by the server's clock
+        self._comparison: Comparison | None = None  # that is under way
         self._clock_error = 0.0  # the server's clock is so many seconds ahead of ours
         self._expires = 0.0  # by our clock
 
@@ -109,7 +114,8 @@ class Session:
         return self._expires - time.time()
 
     def compare(self) -> None:
-        """Compares with the server's list, soon."""
+        """Compares with the server's whole list, soon."""
+        self._compared = None
         self._compare_now.set()
 
     def received(self, message: Message) -> None:
@@ -143,6 +149,7 @@ class Session:
         self._clock_error = found["server_time"] / 1000 - time.time()
         self._expires = found["expires_at"] / 1000 - self._clock_error
         self.connection = connection
+        self.advanced = time.monotonic()
         self._opened(connection, found)
 
     async def _attend(self, connection: Connection) -> None:
@@ -181,15 +188,30 @@ class Session:
     async def _compare(self) -> None:
         """After each opening, where the server says so, and now and then as the last net."""
         backoff = Backoff()
+        if self._comparison is not None:
+            self._comparison.interrupted()
         while self.connection is not None:
-            self._compare_now.clear()
+            if self._comparison is None:
+                self._compare_now.clear()
+                self._comparison = Comparison(self._compared)
+            comparison = self._comparison
             try:
-                found = await self._call(self.connection, "conversation.list", {})
+                page = await self._call(self.connection, "conversation.list", comparison.params)
+            except errors.InvalidParams:
+                self._comparison = None  # it began on a server that counted differently
+                await asyncio.sleep(backoff.next())
+                continue
             except (StonechatError, OSError):
                 await asyncio.sleep(backoff.next())
                 continue
             backoff.reset()
-            self._listed({each["conv"]: each["last_seq"] for each in found["conversations"]})
+            self.advanced = time.monotonic()
+            if not comparison.take(page):
+                continue
+            self._comparison = None
+            if not self._compare_now.is_set():
+                self._compared = comparison.now
+            self._listed(comparison)
             with suppress(TimeoutError):
                 pause = _COMPARE_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311
                 async with asyncio.timeout(pause):
@@ -210,13 +232,25 @@ class Session:
         request = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
         try:
             connection.send(orjson.dumps(request))
-            await asyncio.wait(both, timeout=_CALL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            await self._answered(connection, both)
             if not answer.done():
                 raise Disconnected(f"no answer to {method}")
         finally:
             closed.cancel()
             del self._answers[number]
         return errors.result(answer.result())
+
+    async def _answered(self, connection: Connection, either: list[asyncio.Future[Any]]) -> None:
+        """Waits for one of the two: a slow line gets more time for as long as something comes."""
+        asked = time.monotonic()
+        while True:
+            quiet_until = max(asked, connection.heard) + _CALL_SECONDS
+            left = min(quiet_until, asked + _LONGEST_CALL_SECONDS) - time.monotonic()
+            if left <= 0:
+                return
+            done, _ = await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if done:
+                return
 
     def _described(self) -> dict[str, str]:
         device = self._state.get("device")

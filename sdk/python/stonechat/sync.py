@@ -33,6 +33,7 @@ class Sync:
         self._timelines: dict[str, Timeline] = {}
         self._begun = False
         self._before: list[Entry] = []  # what arrived before the first comparison
+        self._new: set[str] = set()  # conversations that one came into before it
         self._fetching: dict[str, asyncio.Task[None]] = {}
         self._turn = asyncio.Semaphore(_FETCHES)
 
@@ -58,11 +59,15 @@ class Sync:
         if self._begun:
             self._timeline(conv).heard_of(last_seq)
             self._catch_up(conv)
+        else:
+            self._new.add(conv)
 
-    def compare(self, lasts: dict[str, int]) -> None:
-        """The server's last number of each conversation: what is missing here is fetched."""
+    def compare(self, lasts: dict[str, int], starts: dict[str, int]) -> None:
+        """The server's last number of each conversation: what is missing here is fetched. A client
+        without a past has what came behind `starts`, the numbers before the comparison took
+        place."""
         if not self._begun:
-            self._begin(lasts)
+            self._begin(starts)
         for conv, last_seq in lasts.items():
             self.hint(conv, last_seq)
 
@@ -74,7 +79,7 @@ class Sync:
 
     def _begin(self, lasts: dict[str, int]) -> None:
         """A client without a past starts behind what there is, but for what just arrived."""
-        starts = dict(lasts)
+        starts = lasts | dict.fromkeys(self._new, 0)
         for entry in self._before:
             starts[entry.conv] = min(starts.get(entry.conv, 0), entry.seq - 1)
         self._timelines = {conv: Timeline(last) for conv, last in starts.items()}
