@@ -219,22 +219,18 @@ class Connector:
         def answer(found: Answer) -> None:
             socket.answer(rpc.answer(request.id, found), size)
 
+        route = self._routes.routes.methods.get(request.method)
         try:
-            self._hand_on(socket, request, size, answer)
+            if route is not None:
+                self._forward(route, socket.session, request, size, answer)
+            elif request.method == "session.open":
+                self._open(socket, request, answer)
+            elif request.method == "session.renew":
+                self._opener.renew(socket.session, request.params, answer)
+            else:
+                self._look_again(socket.session, request, size, answer, socket)
         except Exception as failure:
             self._refuse(failure, answer, socket)
-
-    def _hand_on(self, socket: Socket, request: Request, size: int, answer: Give) -> None:
-        session, method = socket.session, request.method
-        route = self._routes.routes.methods.get(method)
-        if route is not None:
-            self._forward(route, session, request, size, answer)
-        elif method == "session.open":
-            self._open(socket, request, answer)
-        elif method == "session.renew":
-            self._opener.renew(session, request.params, answer)
-        else:
-            self._look_again(session, request, size, answer, socket)
 
     def _call(self, session: Session, request: Request, size: int, answer: Give) -> None:
         """The same for a caller over HTTP."""

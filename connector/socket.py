@@ -95,19 +95,26 @@ class Socket(WSListener):
                 transport.disconnect()
             return
         try:
-            self._act(frame, session, self._house.clock())
+            now = self._house.clock()
+            if frame.msg_type == WSMsgType.TEXT and frame.fin and self._parts is None:
+                session.seen, session.pinged = now, None
+                if frame.rsv1 or frame.rsv2 or frame.rsv3:
+                    self.close(PROTOCOL_ERROR, "reserved bits")
+                else:
+                    self.receive(frame.get_payload_as_bytes(), now)
+            else:
+                self._act(frame, session, now)
         except Exception:  # the last resort: whatever a frame does, it does to its own client
             logger.exception("frame_broke")
             self.close(1011, "something went wrong")
 
     def _act(self, frame: WSFrame, session: Session, now: float) -> None:
+        """What any other frame than a whole text does."""
         session.seen = now
         awaited, session.pinged = session.pinged is not None, None
         kind = frame.msg_type
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self.close(PROTOCOL_ERROR, "reserved bits")
-        elif kind == WSMsgType.TEXT and frame.fin and self._parts is None:
-            self.receive(frame.get_payload_as_bytes())
         elif kind == WSMsgType.CLOSE:
             self._transport.send_close(frame.get_close_code())
             self._transport.disconnect()
@@ -144,7 +151,7 @@ class Socket(WSListener):
         elif now - self._clogged_at > patience:
             self.close(TOO_SLOW, "too slow to read")
 
-    def receive(self, text: bytes) -> None:
+    def receive(self, text: bytes, now: float) -> None:
         """Acts on one text frame."""
         session = self.session
         if session.closing:
@@ -156,10 +163,10 @@ class Socket(WSListener):
             held.append(text)
             self._pause()
             return
-        self._ask(text, session)
+        self._ask(text, session, now)
 
-    def _ask(self, text: bytes, session: Session) -> None:
-        meaning = session.receive(text, self._house.clock())
+    def _ask(self, text: bytes, session: Session, now: float) -> None:
+        meaning = session.receive(text, now)
         if isinstance(meaning, Refused):
             metrics.REFUSED_FRAMES.inc()
             self.write(meaning.frame)
@@ -180,7 +187,7 @@ class Socket(WSListener):
         self._going_on = True
         try:
             while self._held and not (session.opening or session.full or session.clogged):
-                self._ask(self._held.popleft(), session)
+                self._ask(self._held.popleft(), session, self._house.clock())
                 if session.closing:
                     return
         finally:
@@ -271,7 +278,7 @@ class Socket(WSListener):
             self.close(TOO_LARGE, "frame too large")
         elif frame.fin:
             text, self._parts, self._parts_size = b"".join(parts), None, 0
-            self.receive(text)
+            self.receive(text, now)
 
     def _progress(self) -> int:
         """Bytes that have left for the client."""
