@@ -166,10 +166,10 @@ class Opener:
         await self._registry.flush()
         async with self._redis.pipeline(transaction=False) as pipe:
             for opening in batch:
-                pipe.exists(keys.revoked(opening.session.device or ""))
-            revoked = await pipe.execute()
-        for opening, dead in zip(batch, revoked, strict=True):
-            if dead:
+                pipe.get(keys.device(opening.session.device or ""))
+            devices = await pipe.execute()
+        for opening, device in zip(batch, devices, strict=True):
+            if device == b"0":
                 refusals[opening.session.number] = CallError(
                     Reason.UNAUTHENTICATED, "the device is signed out"
                 )

@@ -20,6 +20,7 @@ from shared.errors import CallError, Reason, invalid_params
 from shared.finds import find
 from shared.friendships import ALL, friendships, key_of
 from shared.function import Function
+from shared.names import OptionalName
 from shared.params import Cid, Ext, Id, Params
 from shared.stores import database
 
@@ -45,7 +46,7 @@ class Request(Other):
 
 
 class Update(Other):
-    alias: str | None = Field(None, max_length=64)
+    alias: OptionalName | None = None
     tags: list[Tag] | None = Field(None, max_length=20)
     ext: Ext | None = None
 

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field
 
+from shared.names import GroupName, OptionalName
 from shared.params import Cid, Ext, Id, Params
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
 Uids = Annotated[list[Id], Field(min_length=1)]
 Time = Annotated[int, Field(ge=0, le=2**53)]
 
@@ -27,7 +27,7 @@ class Settings(Params):
 
 class Create(Params):
     cid: Cid
-    name: Name
+    name: GroupName
     members: list[Id] = Field(default_factory=list)
     settings: Settings = Settings()
 
@@ -54,7 +54,7 @@ class CommandOnPerson(Command):
 
 
 class Update(Command):
-    name: Name | None = None
+    name: GroupName | None = None
     avatar: str | None = Field(None, max_length=500)
     description: str | None = Field(None, max_length=1000)
     ext: Ext | None = None
@@ -71,7 +71,7 @@ class Mute(Command):
 
 
 class Nickname(Command):
-    nickname: str = Field(max_length=64)
+    nickname: OptionalName
 
 
 class ListMembers(Params):

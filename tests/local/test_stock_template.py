@@ -86,7 +86,7 @@ def test_a_batch_of_a_connector(users: FlaskClient, layout: Layout) -> None:
 def test_refusals_and_metrics(users: FlaskClient, layout: Layout) -> None:
     assert users.post("/", data=b"{").status_code == 400
     expired = Issuer(secretfiles.read(layout.secrets, secretfiles.SIGNING_KEY))
-    headers = {"Authorization": f"Bearer {expired.access('somebody1', 'd', [], -60)}"}
+    headers = {"Authorization": f"Bearer {expired.access('somebody1', 'd', 1, [], -60)}"}
     request = {"jsonrpc": "2.0", "id": 1, "method": "user.get", "params": {"uids": ["somebody1"]}}
     refused = users.post("/", data=orjson.dumps(request), headers=headers)
     assert refused.status_code == 401

@@ -161,7 +161,7 @@ async def test_the_scaffold_runs_as_its_image_lays_it_out(
     answer = await container.http.post(
         "/",
         json={"jsonrpc": "2.0", "id": 1, "method": "hello.say", "params": {"name": "Ada"}},
-        headers={"Authorization": f"Bearer {Issuer(key).access(uid, 'test', [], 60)}"},
+        headers={"Authorization": f"Bearer {Issuer(key).access(uid, 'test', 1, [], 60)}"},
     )
     assert answer.json()["result"] == {"text": "Hello, Ada!", "uid": uid}
     assert (await container.http.get("/_/ready")).status_code == 200
