@@ -40,7 +40,7 @@ SIGNED_OUT = 4001  # WebSocket close code
 _DAY = 86_400
 _MARGIN = 60  # seconds that a dead device is known beyond the last of its access tokens
 _ROUNDS = 10  # more refreshes at once than a device has tabs
-_REMEMBERED = 8  # generations whose spending is remembered
+_REMEMBERED = 32  # generations whose spending is remembered
 
 # A device is alive, and this generation of it was used; unless it is known to be dead (0).
 _ALIVE = Script("""
@@ -134,7 +134,8 @@ def _is_allowed(device: Document, generation: int) -> bool:
     spent = device.get("spent", {}).get(str(generation))
     if spent is None:
         return False
-    now: datetime = mongo().admin.command("hello")["localTime"]
+    dated = _devices().codec_options
+    now: datetime = mongo().admin.command("hello", codec_options=dated)["localTime"]
     return bool(now - spent <= timedelta(seconds=settings().refresh_grace))
 
 

@@ -28,8 +28,9 @@ def hashed(password: str) -> str:
 
 def matches(stored: str | None, password: str) -> bool:
     """Whether the password belongs to the stored hash; False, as slowly, where there is none."""
+    nobody = _nobody()
     try:
-        _hasher().verify(stored or _nobody(), password)
+        _hasher().verify(stored or nobody, password)
     except (VerifyMismatchError, InvalidHashError):
         return False
     return stored is not None

@@ -25,10 +25,9 @@ from tests.functions.signing import (
 )
 
 
-def register(name: str, ip: str | None = None, **more: Any) -> Any:
-    return call(
-        "auth.register", ip or anywhere(), **{"username": name, "password": PASSWORD} | more
-    )
+def register(username: str, ip: str | None = None, **more: Any) -> Any:
+    params = {"username": username, "password": PASSWORD} | more
+    return call("auth.register", ip or anywhere(), **params)
 
 
 def test_a_name_is_one_however_it_is_typed(stores: Stack, name: str) -> None:
