@@ -31,6 +31,7 @@ from shared.scripts import Script, execute
 from shared.settings import settings
 from shared.stores import database, mongo, redis_client
 
+from . import homes
 from .params import Check
 
 logger = structlog.get_logger(__name__)
@@ -52,9 +53,10 @@ return 1
 """)
 
 
-def sign_in(uid: str) -> dict[str, Any]:
-    """Tokens of a new device."""
+def sign_in(uid: str, source: str) -> dict[str, Any]:
+    """Tokens of a new device, which is in this network."""
     now = clock.now_ms()
+    homes.remember(uid, source)
     device = {
         "_id": new_id(),
         "uid": uid,
@@ -63,13 +65,15 @@ def sign_in(uid: str) -> dict[str, Any]:
         "signed_out": False,
         "created_at": now,
         "refreshed_at": now,
+        "home": source,
+        "home_at": now,
     }
     _devices().insert_one(device | {"expires": _forgotten(now, now)})
     return _tokens(device, 1, now)
 
 
-def refresh(token: tokens.Refresh) -> dict[str, Any]:
-    """New tokens of a device. Raises `token_expired`, and `unauthenticated` where the device is
+def refresh(token: tokens.Refresh, source: str) -> dict[str, Any]:
+    """New tokens of a device, which is in this network. Raises `token_expired`, and `unauthenticated` where the device is
     signed out, as it is from now on where the token was copied."""
     for _ in range(_ROUNDS):
         device = _devices().find_one({"_id": token.device, "uid": token.uid})
@@ -84,6 +88,7 @@ def refresh(token: tokens.Refresh) -> dict[str, Any]:
             raise CallError(Reason.TOKEN_EXPIRED, "signed in too long ago")
         generation = max(token.generation + 1, device["generation"])
         if _refreshed(device, generation, now):
+            _settle(device, source, now)
             return _tokens(device, generation, now)
     raise CallError(Reason.UNAVAILABLE, "refreshed too often at once", retry_after=1)
 
@@ -160,6 +165,15 @@ def _refreshed(device: Document, generation: int, now: int) -> bool:
         change["$currentDate"] = {f"spent.{spent}": True}
         change["$unset"] = {f"spent.{spent - _REMEMBERED}": ""}
     return _devices().update_one(same, change).matched_count > 0
+
+
+def _settle(device: Document, source: str, now: int) -> None:
+    """Remembers where the person is at home, once a day while they stay."""
+    if device["home"] == source and now - device["home_at"] < _DAY * 1000:
+        return
+    homes.remember(device["uid"], source)
+    here = {"home": source, "home_at": now}
+    _devices().update_one({"_id": device["_id"], "uid": device["uid"]}, {"$set": here})
 
 
 def _tokens(device: Mapping[str, Any], generation: int, now: int) -> dict[str, Any]:

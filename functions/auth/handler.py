@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
-from shared import guarding, tokens
+from shared import addresses, guarding, tokens
 from shared.call import Call
 from shared.errors import CallError, Reason
 from shared.function import Function
@@ -53,7 +53,8 @@ def refresh(call: Call[Refresh]) -> dict[str, Any]:
     """New tokens for the device; the refresh token is spent. Using it again gives tokens as well
     while nobody has used the new ones, and for 10 s in any case; later it signs the whole device
     out. Refuses with `unauthenticated`, or `token_expired` where one has to sign in again."""
-    return devices.refresh(tokens.verifier().refresh(call.params.refresh_token))
+    token = tokens.verifier().refresh(call.params.refresh_token)
+    return devices.refresh(token, addresses.source(call.caller.ip))
 
 
 @auth.method("auth.logout", result=Empty)

@@ -18,7 +18,7 @@ from shared.scripts import Script, execute
 from shared.settings import settings
 from shared.stores import database, redis_client
 
-from . import devices, hashing, homes
+from . import devices, hashing
 from .params import Register
 from .turns import Place
 
@@ -69,8 +69,7 @@ class Registering:
             if code is not None:
                 invites.give_back(code)
             raise
-        homes.remember(self._uid, self._source)
-        answer = devices.sign_in(self._uid)
+        answer = devices.sign_in(self._uid, self._source)
         self._tell()
         return answer
 

@@ -49,8 +49,7 @@ class SigningIn:
             raise CallError(Reason.BAD_CREDENTIALS)
 
     def finish(self) -> dict[str, Any]:
-        homes.remember(self._uid, self._guess.source)
-        return devices.sign_in(self._uid)
+        return devices.sign_in(self._uid, self._guess.source)
 
 
 def _form(rule: Any, typed: str) -> str:

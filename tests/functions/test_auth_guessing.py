@@ -9,8 +9,8 @@ import pytest
 from functions.auth.handler import auth
 from local.ports import free_port
 from local.stack import Stack
-from shared import addresses
-from shared.collections import HOMES
+from shared import addresses, tokens
+from shared.collections import DEVICES, HOMES
 from shared.errors import CallError
 from shared.settings import settings
 from shared.stores import database
@@ -172,6 +172,22 @@ def test_one_is_at_home_where_one_signed_in(stores: Stack, name: str) -> None:
     place = {"_id": f"{uid} {addresses.source(there)}"}
     database()[HOMES].update_one(place, {"$set": {"expires": past}})
     assert login(name, there, PASSWORD) == LIMITED
+
+
+def test_one_is_at_home_where_one_refreshed(stores: Stack, name: str) -> None:
+    there = anywhere()
+    made = registered(name, anywhere())
+    again = call("auth.refresh", there, refresh_token=made["refresh_token"])
+    for number in range(30):
+        login(f"{name}{number}", there)
+    assert login(name, there, PASSWORD) == "ok"
+    # And is still, after months in which nothing but tokens was renewed.
+    long_ago = {"$set": {"expires": datetime.now(UTC) - timedelta(seconds=1)}}
+    database()[HOMES].update_many({"uid": made["uid"]}, long_ago)
+    device = {"_id": tokens.verifier().access(again["access_token"]).device}
+    database()[DEVICES].update_one(device, {"$inc": {"home_at": -86_400_000}})
+    call("auth.refresh", there, refresh_token=again["refresh_token"])
+    assert login(name, there, PASSWORD) == "ok"
 
 
 def test_the_budget_at_home(stores: Stack, name: str) -> None:

@@ -141,7 +141,7 @@ async def test_tokens_that_are_not_taken(stack: Stack, url: str, alice: Wire) ->
         jwt.encode(claims, "secret" * 8, "HS256", headers={"typ": "at+jwt"}): "unauthenticated",
         alice.tokens["refresh_token"]: "unauthenticated",
         signed(stack, exp=int(time.time()) - 10): "token_expired",
-        (stack.layout.secrets / secretfiles.SERVICE_TOKEN).read_text().strip(): "unauthenticated",
+        (stack.layout.secrets / secretfiles.METRICS_TOKEN).read_text().strip(): "unauthenticated",
     }
     for token, reason in refused.items():
         wire = await Wire.connect(url)
@@ -284,6 +284,29 @@ async def test_how_one_signs_in_here_is_public(url: str) -> None:
 async def test_accounts_that_cannot_be_made(url: str, params: dict[str, str]) -> None:
     wire = await Wire.connect(url)
     assert await refusal(wire, "auth.register", **params) == (-32602, "invalid_params")
+
+
+BLANK, HIDDEN, TURNED, BROKEN = " \u3000", "a\u200bb", "a\u202eb", "a\nb"
+
+
+@pytest.mark.parametrize("name_to_show", [BLANK, HIDDEN, TURNED, BROKEN], ids=ascii)
+async def test_names_that_cannot_be_shown(alice: Wire, name_to_show: str) -> None:
+    group = await alice.call("group.create", cid="g", name="  The \u3000 group ")
+    assert (await alice.call("group.get", gid=group["gid"]))["name"] == "The group"
+    other = {"uid": new_id(), "cid": "x"}
+    named = {"gid": group["gid"], "cid": "x"}
+    for method, params, field in (
+        ("user.update", {"cid": "x"}, "name"),
+        ("friend.update", other, "alias"),
+        ("group.create", {"cid": "x"}, "name"),
+        ("group.update", named, "name"),
+        ("group.nickname", named, "nickname"),
+        ("auth.register", {"username": f"u{new_id()}", "password": PASSWORD}, "name"),
+    ):
+        with pytest.raises(Refused) as refused:
+            await alice.call(method, **params | {field: name_to_show})
+        assert refused.value.reason == "invalid_params"
+        assert refused.value.data["errors"][0]["loc"] == [field]
 
 
 async def test_the_http_door(stack: Stack, alice: Wire) -> None:
