@@ -73,8 +73,9 @@ def sign_in(uid: str, source: str) -> dict[str, Any]:
 
 
 def refresh(token: tokens.Refresh, source: str) -> dict[str, Any]:
-    """New tokens of a device, which is in this network. Raises `token_expired`, and `unauthenticated` where the device is
-    signed out, as it is from now on where the token was copied."""
+    """New tokens of a device, which is in this network. Raises `token_expired`, and
+    `unauthenticated` where the device is signed out, as it is from now on where the token was
+    copied."""
     for _ in range(_ROUNDS):
         device = _devices().find_one({"_id": token.device, "uid": token.uid})
         if device is None:
