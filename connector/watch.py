@@ -1,15 +1,16 @@
 """The clock of all sessions: one pass a second instead of timers for each, over those only that may
 have something due (a lazy timer wheel, after Varghese & Lauck, SOSP 1987).
 
-A session that was not opened in time or whose token expired is closed with 4001; a silent one gets
-a ping, and where nothing follows its connection is dropped. Nobody is dropped without a ping: a
-connector that slept through the silence asks first.
+A session that was not opened in time or whose token expired, by whatever clock, is closed with
+4001; a silent one gets a ping, and where nothing follows its connection is dropped. Nobody is
+dropped without a ping: a connector that slept through the silence asks first.
 """
 
 from collections.abc import Container
 from typing import Literal, NamedTuple
 
 from connector.session import Session
+from shared.clock import LEEWAY
 
 Verdict = Literal["unopened", "expired", "ping", "dead"]
 
@@ -28,7 +29,7 @@ def verdict(session: Session, times: Times, clock: float, wall: float) -> Verdic
         return None
     if not session.opened and clock - session.since > times.open:
         return "unopened"
-    if session.opened and wall >= session.expires:
+    if session.opened and wall >= session.expires + LEEWAY:
         return "expired"
     if session.pinged is not None:
         return "dead" if clock - session.pinged > times.pong else None
@@ -72,4 +73,4 @@ class Watch:
         if session.closing or not session.opened or session.pinged is not None:
             return 0.0
         silent = session.seen + self._times.ping_after - clock
-        return max(0.0, min(silent, session.expires - wall))
+        return max(0.0, min(silent, session.expires + LEEWAY - wall))

@@ -72,6 +72,8 @@ class Layout:
         found["STONECHAT_SECRETS_DIR"] = str(self.secrets)
         found["STONECHAT_GATEWAY_URL"] = self.gateway_url
         found["PYTHONPATH"] = str(ROOT)
+        # Everybody here comes from one address: people, tests and benchmarks alike.
+        found.setdefault("STONECHAT_REGISTRATIONS_PER_HOUR", "100000")
         if self.redis_port is not None:
             found["STONECHAT_REDIS_URL"] = f"redis://{ports.LOOPBACK}:{self.redis_port}/0"
         if self.mongo_port is not None:

@@ -34,6 +34,7 @@ _LIBRARIES = (
     "httpx",
     "jwt",
     "minio",
+    "precis_i18n",
     "prometheus_client",
     "pydantic",
     "pymongo",

@@ -4,7 +4,9 @@
 |---|---|---|
 | `users` | a person's public profile | uid |
 | `credentials` | a password's hash | uid |
-| `devices` | one sign-in, until it is signed out | did |
+| `devices` | one sign-in, and which of its tokens were used | did |
+| `homes` | a network from which a person signed in, for some weeks | `uid source` |
+| `invites` | leave to register, and how often | the code's hash |
 | `messages` | one entry of a log | `conv sender command cid` (see `log`) |
 | `conversations` | one person's state in one log | `uid conv` |
 | `groups` | a group, as its rules see it | gid |
@@ -24,6 +26,8 @@ Document = dict[str, Any]
 USERS = "users"
 CREDENTIALS = "credentials"
 DEVICES = "devices"
+HOMES = "homes"
+INVITES = "invites"
 MESSAGES = "messages"
 CONVERSATIONS = "conversations"
 GROUPS = "groups"
@@ -32,9 +36,14 @@ FRIENDSHIPS = "friendships"
 PRESENCE = "presence"
 COMMANDS = "commands"
 
+# The store removes a document some time after the date in its `expires`.
+_EXPIRES = IndexModel([("expires", ASCENDING)], expireAfterSeconds=0, name="expires")
+
 INDEXES: dict[str, list[IndexModel]] = {
     USERS: [IndexModel([("username", ASCENDING)], unique=True, name="username")],
-    DEVICES: [IndexModel([("uid", ASCENDING)], name="uid")],
+    DEVICES: [IndexModel([("uid", ASCENDING)], name="uid"), _EXPIRES],
+    HOMES: [_EXPIRES],
+    INVITES: [IndexModel([("id", ASCENDING)], unique=True, name="id"), _EXPIRES],
     MESSAGES: [
         IndexModel([("conv", ASCENDING), ("seq", ASCENDING)], unique=True, name="conv_seq"),
         IndexModel(
@@ -61,7 +70,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         ),
     ],
     FRIENDSHIPS: [IndexModel([("states", ASCENDING)], name="states")],
-    COMMANDS: [IndexModel([("expires", ASCENDING)], expireAfterSeconds=0, name="expires")],
+    COMMANDS: [_EXPIRES],
 }
 
 

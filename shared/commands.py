@@ -1,8 +1,9 @@
 """First results of changing calls, so that a repeated `cid` changes nothing.
 
 A command is claimed before it runs and its result kept after, for `ttl` seconds. A claim whose
-runner died is taken over after `lease` seconds: a method must therefore be safe to run again from
-the start, which it is when what it makes has ids derived from its `cid` (`Call.derived_id`).
+runner died is taken over after `lease` seconds, by whatever clock: a method must therefore be safe
+to run again from the start, which it is when what it makes has ids derived from its `cid`
+(`Call.derived_id`).
 """
 
 import time
@@ -15,6 +16,7 @@ from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
+from shared.clock import LEEWAY
 from shared.collections import Document
 from shared.errors import CallError, Reason
 from shared.finds import find
@@ -40,7 +42,7 @@ class Commands:
             known = self._commands.find_one({"_id": key})
         if known is not None and "result" in known:
             return False, orjson.loads(known["result"])
-        if known is not None and now - known["at"] > self._lease:
+        if known is not None and now - known["at"] > self._lease + LEEWAY:
             taken = self._commands.update_one(
                 {"_id": key, "at": known["at"], "result": {"$exists": False}}, {"$set": {"at": now}}
             )

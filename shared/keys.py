@@ -1,5 +1,7 @@
 """Every Redis key, spelled once. All of it is soft state: Stonechat survives its loss."""
 
+import hashlib
+
 NODES = "nodes"  # set: ids of connector nodes
 EVENTS = "events"  # stream: domain events, in batches (see `events`)
 MESSAGE_EVENTS = "events:message"  # stream: those of messages, which are many
@@ -55,19 +57,36 @@ def node_sweep(node_id: str) -> str:
     return f"node:{node_id}:sweep"
 
 
-def revoked(device: str) -> str:
-    """String with a TTL: the device's access tokens are dead."""
-    return f"revoked:{device}"
+def device(did: str) -> str:
+    """String with a TTL: `0`, the device's tokens are dead, or `1:GENERATION`, it is alive and the
+    tokens of that generation were used. Where there is none, `session.check` knows."""
+    return f"device:{did}"
 
 
-def attempts(username: str) -> str:
-    """String with a TTL: failed sign-ins of late."""
-    return f"attempts:{username}"
+def guesses(source: str) -> str:
+    """Sorted set with a TTL: the failed sign-ins of a source, by time."""
+    return f"guesses:{{{source}}}"
 
 
-def attempts_pause(username: str) -> str:
-    """String with a TTL: the next sign-in must wait."""
-    return f"attempts:{username}:pause"
+def guessed_names(source: str) -> str:
+    """Sorted set with a TTL: the names, hashed, at which a source failed, by time."""
+    return f"guessed:{{{source}}}"
+
+
+def guesses_at(source: str, name: str) -> str:
+    """Sorted set with a TTL: the failed sign-ins of a source at one name, by time. What people type
+    does not become part of a key: it is hashed."""
+    return f"guesses_at:{{{source}}}:{hashed(name)}"
+
+
+def registrations(source: str) -> str:
+    """String with a TTL: the accounts that a source made in this hour."""
+    return f"registrations:{source}"
+
+
+def hashed(text: str) -> str:
+    """What stands in keys for a text that somebody made up."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def typing(conv: str, uid: str) -> str:

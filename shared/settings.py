@@ -31,12 +31,33 @@ class Settings(BaseSettings):
 
     # Tokens and passwords.
     access_token_ttl: int = Field(900, gt=0, description="seconds")
-    refresh_token_ttl: int = Field(30 * 86400, gt=0, description="seconds")
+    refresh_grace: float = Field(
+        10.0, ge=0, description="seconds in which a spent refresh token is taken in any case"
+    )
+    session_days_idle: int = Field(30, gt=0, description="days a device stays signed in unused")
+    session_days_absolute: int = Field(180, gt=0, description="days a device stays signed in")
+    password_min: int = Field(8, ge=8, le=128, description="characters of a new password")
     argon2_time_cost: int = Field(2, ge=1)
     argon2_memory_kib: int = Field(19 * 1024, ge=8 * 1024)
-    login_free_attempts: int = Field(5, ge=1, description="failures before slowing down")
-    login_lock_attempts: int = Field(10, ge=1, description="failures before the lock")
-    login_lock_seconds: int = Field(900, ge=1)
+    hash_threads: int = Field(2, ge=1, description="passwords a process hashes at once")
+    hash_wait: float = Field(10.0, gt=0, description="seconds a password may wait to be hashed")
+
+    # Guessing passwords. A source is a network: IPv4 /24, IPv6 /64.
+    guess_free: int = Field(5, ge=1, description="failures of a source at one name without a wait")
+    guess_wait: float = Field(30.0, ge=1, description="seconds that the wait between them grows to")
+    guess_memory: int = Field(900, ge=1, description="seconds such a failure is remembered")
+    source_failures: int = Field(20, ge=1, description="failures of a source, whatever the names")
+    source_failures_window: int = Field(300, ge=1, description="in so many seconds")
+    source_names: int = Field(20, ge=1, description="names at which a source fails")
+    source_names_window: int = Field(3600, ge=1, description="in so many seconds")
+    home_failures: int = Field(
+        10, ge=1, description="failures at a name that is at home there, in guess_memory seconds"
+    )
+    home_days: int = Field(30, ge=1, description="days a name is at home where it signed in")
+
+    # Registration.
+    registration: Literal["open", "invite", "closed"] = "open"
+    registrations_per_hour: int = Field(20, ge=1, description="accounts of one source in an hour")
 
     # The log.
     body_limit: int = Field(32 * 1024, gt=0, description="bytes of one entry's body as JSON")

@@ -22,12 +22,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from shared import secretfiles
+from shared import clock, secretfiles
 from shared.errors import CallError, Reason
 from shared.settings import settings
 
 HEADER = "Stonechat-Signature"
-FRESH = 20  # seconds, of which 5 are for clocks that differ
+FRESH = 15 + clock.LEEWAY  # seconds
 _PEM_END = "-----END PUBLIC KEY-----"
 _NONCES = 200_000  # remembered at most, some ten thousand batches a second
 

@@ -1,15 +1,15 @@
 """Tokens: who calls.
 
 Access tokens are JWTs (RFC 7519) signed with EdDSA (RFC 8037) that anyone with the public key
-checks without a call; header `typ` tells them from refresh tokens (as RFC 9068 does). A refresh
-token carries the generation of its device: each use raises it, so a token used twice shows.
+checks without a call; header `typ` tells them from refresh tokens (as RFC 9068 does). Both carry
+the generation of their device's tokens: refreshing raises it, so a token used twice shows.
 The metrics token is a shared secret of functions and of who collects their metrics.
 """
 
 import hmac
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -17,7 +17,7 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from shared import secretfiles
+from shared import clock, secretfiles
 from shared.errors import CallError, Reason
 from shared.ids import new_id
 from shared.settings import settings
@@ -33,8 +33,10 @@ class Access:
 
     uid: str
     device: str
+    generation: int
+    issued: int
     expires: int
-    roles: tuple[str, ...] = field(default=())
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,14 @@ class Issuer:
             raise ValueError("the signing key must be Ed25519")
         self._key = key
 
-    def access(self, uid: str, device: str, roles: Sequence[str], lifetime: int) -> str:
+    def access(
+        self, uid: str, device: str, generation: int, roles: Sequence[str], lifetime: int
+    ) -> str:
         now = int(time.time())
         claims = {
             "sub": uid,
             "did": device,
+            "gen": generation,
             "iat": now,
             "exp": now + lifetime,
             "jti": new_id(),
@@ -78,10 +83,17 @@ class Verifier:
         self._keys = public_keys(public_pems)
 
     def access(self, token: str) -> Access:
-        """Raises `unauthenticated`, or `token_expired` where that alone is wrong."""
-        claims = self._claims(token, ACCESS, ["sub", "did", "exp", "iat", "jti"])
-        roles = claims.get("roles", [])
-        return Access(claims["sub"], claims["did"], claims["exp"], tuple(roles))
+        """Raises `unauthenticated`; where nothing else is wrong, `token_expired`, or `unavailable`
+        for one that was issued in the future, since then a clock is wrong and not its bearer."""
+        claims = self._claims(token, ACCESS, ["sub", "did", "gen", "exp", "iat", "jti"])
+        return Access(
+            claims["sub"],
+            claims["did"],
+            claims["gen"],
+            claims["iat"],
+            claims["exp"],
+            tuple(claims.get("roles", ())),
+        )
 
     def refresh(self, token: str) -> Refresh:
         """Raises as `access` does."""
@@ -93,14 +105,20 @@ class Verifier:
         for key in self._keys:
             try:
                 found: dict[str, Any] = jwt.decode_complete(
-                    token, key, algorithms=["EdDSA"], options={"require": required}, leeway=0
+                    token,
+                    key,
+                    algorithms=["EdDSA"],
+                    options={"require": required},
+                    leeway=clock.LEEWAY,
                 )
             except jwt.InvalidSignatureError:
                 continue
-            except jwt.ExpiredSignatureError:
-                if jwt.get_unverified_header(token).get("typ") == kind:
+            except (jwt.ExpiredSignatureError, jwt.ImmatureSignatureError) as untimely:
+                if jwt.get_unverified_header(token).get("typ") != kind:
+                    raise refused from None
+                if isinstance(untimely, jwt.ExpiredSignatureError):
                     raise CallError(Reason.TOKEN_EXPIRED) from None
-                raise refused from None
+                raise CallError(Reason.UNAVAILABLE, "clocks differ", retry_after=1) from None
             except jwt.PyJWTError:
                 raise refused from None
             if found["header"].get("typ") != kind:

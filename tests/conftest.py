@@ -11,6 +11,7 @@ import pytest
 
 from local.layout import Layout, on_free_ports
 from local.stack import Stack
+from shared.settings import settings as config
 from tests.logs import errors
 
 # Tests sign many people in; what a password hash costs is not what they test.
@@ -24,6 +25,7 @@ def layout() -> Iterator[Layout]:
         made = on_free_ports(Path(folder), connectors=2, **CHEAP_PASSWORDS)
         settings = made.child_environment()
         os.environ |= {name: settings[name] for name in settings if name.startswith("STONECHAT_")}
+        config.cache_clear()  # whoever was imported before has read others
         yield made
 
 

@@ -75,7 +75,7 @@ def test_examples_are_deployed_as_the_functions_are() -> None:
 
 
 def test_redis_keys_and_collections_are_spelled_once() -> None:
-    prefixes = ('f"seq:', 'f"tail:', 'f"node:', 'f"channel:', 'f"revoked:', 'f"attempts:')
+    prefixes = ('f"seq:', 'f"tail:', 'f"node:', 'f"channel:', 'f"device:', 'f"guess')
     wrong = [
         str(file.relative_to(ROOT))
         for folder in ("shared", "functions", "connector")

@@ -153,9 +153,7 @@ class Stonechat:
         await self.stack.start()
         secrets = self.stack.layout.secrets
         self._issuer = Issuer(secretfiles.read(secrets, secretfiles.SIGNING_KEY))
-        self._users = MongoClient[dict[str, Any]](port=self.stack.layout.mongo_port)["stonechat"][
-            "users"
-        ]
+        self._store = MongoClient[dict[str, Any]](port=self.stack.layout.mongo_port)["stonechat"]
         password = secretfiles.read(secrets, secretfiles.GATEWAY_PASSWORD)
         self.front = Front(self.stack.layout.gateway_url, "admin", password)
         for name in ("auth", "user", "friend", "group", "presence", "send", "sync"):
@@ -172,7 +170,13 @@ class Stonechat:
             documents = [
                 {"_id": uid, "username": uid, "name": uid, "created_at": 0} for uid in part
             ]
-            await asyncio.to_thread(self._users.insert_many, documents)
+            await asyncio.to_thread(self._store["users"].insert_many, documents)
+            devices = [
+                {"_id": f"device-{uid}", "uid": uid, "generation": 1, "used": 1}
+                | {"signed_out": False, "created_at": 0, "refreshed_at": 0}
+                for uid in part
+            ]
+            await asyncio.to_thread(self._store["devices"].insert_many, devices)
         return uids
 
     async def line(self, person: str, node: int = 0) -> StonechatLine:
@@ -180,7 +184,7 @@ class Stonechat:
         _, line = await ws_connect(StonechatLine, urls[node % len(urls)])
         assert isinstance(line, StonechatLine)
         line.person = person
-        token = self._issuer.access(person, f"device-{person}", (), _TOKEN_SECONDS)
+        token = self._issuer.access(person, f"device-{person}", 1, (), _TOKEN_SECONDS)
         device = {"id": f"device-{person}"}
         await line.call("session.open", access_token=token, device=device)
         return line

@@ -19,6 +19,7 @@ from shared.errors import CallError, Reason, invalid_params
 from shared.finds import find
 from shared.friendships import friendships, key_of
 from shared.function import Function
+from shared.names import OptionalName
 from shared.pages import Cursor, Limit
 from shared.params import Cid, Ext, Id, Params
 from shared.stores import database
@@ -43,7 +44,7 @@ class Request(Other):
 
 
 class Update(Other):
-    alias: str | None = Field(None, max_length=64)
+    alias: OptionalName | None = None
     tags: list[Tag] | None = Field(None, max_length=20)
     ext: Ext | None = None
 

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field
 
+from shared.names import GroupName, OptionalName
 from shared.params import Cid, Ext, Id, Params, at_most
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
 People = Annotated[list[Id], at_most("group_uids_limit")]
 Uids = Annotated[People, Field(min_length=1)]
 Time = Annotated[int, Field(ge=0, le=2**53)]
@@ -28,7 +28,7 @@ class Settings(Params):
 
 class Create(Params):
     cid: Cid
-    name: Name
+    name: GroupName
     members: People = Field(default_factory=list)
     settings: Settings = Settings()
 
@@ -55,7 +55,7 @@ class CommandOnPerson(Command):
 
 
 class Update(Command):
-    name: Name | None = None
+    name: GroupName | None = None
     avatar: str | None = Field(None, max_length=500)
     description: str | None = Field(None, max_length=1000)
     ext: Ext | None = None
@@ -72,7 +72,7 @@ class Mute(Command):
 
 
 class Nickname(Command):
-    nickname: str = Field(max_length=64)
+    nickname: OptionalName
 
 
 class ListMembers(Params):

@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 
 from shared import bodies, membership, policy
 from shared.call import Call
+from shared.clock import LEEWAY
 from shared.collections import Document
 from shared.errors import CallError, Reason
 from shared.log import log
@@ -119,7 +120,7 @@ def _require_recallable(call: Call[Any], message: Document) -> None:
     if message["sender"] != call.uid:
         raise CallError(Reason.FORBIDDEN, "somebody else's message")
     window = settings().recall_window
-    if window and time.time() * 1000 - message["ts"] > window * 1000:
+    if window and time.time() * 1000 - message["ts"] > (window + LEEWAY) * 1000:
         raise CallError(Reason.FORBIDDEN, "too late to recall")
 
 

@@ -12,6 +12,7 @@ from shared.collections import USERS, Document
 from shared.errors import CallError, Reason
 from shared.finds import find
 from shared.function import Function
+from shared.names import DisplayName
 from shared.params import Cid, Ext, Id, Params
 from shared.shapes import EXACT, OwnUser, User
 from shared.stores import database
@@ -28,7 +29,7 @@ class Get(Params):
 
 class Update(Params):
     cid: Cid
-    name: str | None = Field(None, min_length=1, max_length=64)
+    name: DisplayName | None = None
     avatar: str | None = Field(None, max_length=500)
     about: str | None = Field(None, max_length=500)
     ext: Ext | None = None

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import jwt
 import pytest
 from stonechat.comparison import Comparison
 from stonechat.connection import Connection
@@ -15,6 +16,9 @@ from stonechat.session import Session
 from stonechat.state import MemoryState, State
 
 from local.stack import Stack
+from shared import secretfiles
+from shared.settings import settings
+from shared.tokens import ACCESS
 from tests.proxy import Proxy
 from tests.wire import PASSWORD
 
@@ -153,6 +157,38 @@ async def test_a_device_whose_tokens_are_dead_is_signed_out(url: str, name: str)
         with pytest.raises(SignedOut):
             await asyncio.wait_for(task, 10)
     assert watched.state.get("tokens") is None
+
+
+class Counting(MemoryState):
+    """Tells when the tokens were asked for some times: a try to open a session asks once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tried = asyncio.Event()
+        self._tries = 0
+
+    def get(self, name: str) -> Any:
+        self._tries += name == "tokens"
+        if self._tries == 5:
+            self.tried.set()
+        return super().get(name)
+
+
+async def test_a_server_whose_clock_is_wrong_costs_no_tokens(url: str, name: str) -> None:
+    watched = Watched([url], state := Counting())
+    await registered(watched, name)
+    tokens = watched.state.get("tokens")
+    claims = jwt.decode(tokens["access_token"], options={"verify_signature": False})
+    key = secretfiles.read(settings().secrets_dir, secretfiles.SIGNING_KEY)
+    future = {"iat": claims["iat"] + 3600, "exp": claims["exp"] + 3600}
+    early = jwt.encode(claims | future, key, algorithm="EdDSA", headers={"typ": ACCESS})
+    watched.state.put("tokens", tokens | {"access_token": early})
+    async with watched.running():
+        await asyncio.wait_for(state.tried.wait(), 20)
+        assert watched.openings == 0
+        assert state.get("tokens")["refresh_token"] == tokens["refresh_token"]
+        watched.state.put("tokens", tokens)
+        await watched.listed(20)
 
 
 async def test_another_account_does_not_inherit(url: str, name: str) -> None:

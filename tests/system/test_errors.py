@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ import pytest
 
 from local.stack import Stack
 from shared import secretfiles, tokens
+from shared.collections import DEVICES
 from shared.doors import BATCH
 from shared.ids import new_id
+from shared.settings import settings
 from shared.signatures import HEADER
+from shared.stores import database
 from tests import door
 from tests.signed import event, metrics_headers, post
 from tests.signed import signed as sign
@@ -123,7 +127,8 @@ def signed(stack: Stack, **changes: Any) -> str:
     """An access token with other claims, signed with the real key."""
     key = secretfiles.read(stack.layout.secrets, secretfiles.SIGNING_KEY)
     now = int(time.time())
-    claims = {"sub": new_id(), "did": new_id(), "iat": now, "exp": now + 60, "jti": "j"} | changes
+    claims = {"sub": new_id(), "did": new_id(), "gen": 1, "iat": now, "exp": now + 60, "jti": "j"}
+    claims |= changes
     headers = {"typ": claims.pop("typ", tokens.ACCESS)}
     return jwt.encode(claims, key, algorithm="EdDSA", headers=headers)
 
@@ -144,7 +149,7 @@ async def test_tokens_that_are_not_taken(stack: Stack, url: str, alice: Wire) ->
         jwt.encode(claims, forged, "EdDSA", headers={"typ": "at+jwt"}): "unauthenticated",
         jwt.encode(claims, "secret" * 8, "HS256", headers={"typ": "at+jwt"}): "unauthenticated",
         alice.tokens["refresh_token"]: "unauthenticated",
-        signed(stack, exp=int(time.time()) - 1): "token_expired",
+        signed(stack, exp=int(time.time()) - 10): "token_expired",
         metrics_token(stack): "unauthenticated",
     }
     for token, reason in refused.items():
@@ -156,6 +161,8 @@ async def test_tokens_that_are_not_taken(stack: Stack, url: str, alice: Wire) ->
 
 async def test_a_session_ends_with_its_token_unless_renewed(stack: Stack, url: str) -> None:
     soon, uid, did = int(time.time()) + 3, new_id(), new_id()
+    device = {"_id": did, "uid": uid, "generation": 1, "used": 1, "signed_out": False}
+    database()[DEVICES].insert_one(device)
     ends, lives = await Wire.connect(url), await Wire.connect(url)
     for wire in (ends, lives):
         await wire.open(signed(stack, sub=uid, did=did, exp=soon))
@@ -219,40 +226,58 @@ async def test_logout_kills_the_device_everywhere(stack: Stack, name: str) -> No
     assert (await other.call("user.get", uids=[other.uid]))["users"][0]["username"] == name
 
 
-async def test_a_refresh_token_used_twice_signs_the_device_out(url: str, name: str) -> None:
+async def test_a_refresh_token_is_taken_again_until_the_next_is_used(url: str, name: str) -> None:
     alice = await Wire.sign_in(url, name)
     wire = await Wire.connect(url)
     first = {"refresh_token": alice.tokens["refresh_token"]}
+    await wire.call("auth.refresh", **first)  # of which the answer is lost
     fresh = await wire.call("auth.refresh", **first)
     assert fresh["uid"] == alice.uid
+    second = {"refresh_token": fresh["refresh_token"]}
+    third = await wire.call("auth.refresh", **second)
+    await (await Wire.connect(url)).open(third["access_token"])
+    access = tokens.verifier().access(fresh["access_token"])
+    ago = datetime.now(UTC) - timedelta(seconds=settings().refresh_grace)
+    database()[DEVICES].update_one({"_id": access.device}, {"$set": {"spent.1": ago}})
     assert await refusal(wire, "auth.refresh", **first) == (-32001, "unauthenticated")
     assert await alice.until_closed() == 4001
-    second = {"refresh_token": fresh["refresh_token"]}
-    assert await refusal(wire, "auth.refresh", **second) == (-32001, "unauthenticated")
-    params = {"access_token": fresh["access_token"], "device": {"id": "x"}}
+    newest = {"refresh_token": third["refresh_token"]}
+    assert await refusal(wire, "auth.refresh", **newest) == (-32001, "unauthenticated")
+    params = {"access_token": third["access_token"], "device": {"id": "x"}}
     assert await refusal(wire, "session.open", **params) == (-32001, "unauthenticated")
 
 
-async def test_guessing_passwords_is_slowed_down_and_locked(url: str, name: str) -> None:
+async def test_guesses_from_one_address(url: str, name: str) -> None:
+    """Everybody here comes from the same one: those at one name keep nobody else out."""
     await Wire.sign_in(url, name)
+    await Wire.sign_in(url, f"{name}bob")
     wire = await Wire.connect(url)
     wrong = {"username": name, "password": "wrong password"}
     reasons = [(await refusal(wire, "auth.login", **wrong))[1] for _ in range(5)]
     assert reasons == ["bad_credentials"] * 5
     with pytest.raises(Refused) as refused:
-        await wire.call("auth.login", **wrong)
+        await wire.call("auth.login", **wrong | {"username": f" {name.upper()}"})
     assert refused.value.data == {"reason": "too_many_attempts", "retry_after": 1}
     # The right password has to wait as well: the answer must not tell which it was.
-    assert await refusal(wire, "auth.login", username=name, password=PASSWORD) == (
-        -32005,
-        "too_many_attempts",
-    )
-    assert await refusal(wire, "auth.login", username=name + "x", password=PASSWORD) == (
-        -32001,
-        "bad_credentials",
-    )
-    taken = {"username": name, "password": PASSWORD}
-    assert await refusal(wire, "auth.register", **taken) == (-32004, "username_taken")
+    right = {"username": name, "password": PASSWORD}
+    assert await refusal(wire, "auth.login", **right) == (-32005, "too_many_attempts")
+    signed_in = await wire.call("auth.login", **right | {"username": f"{name}bob"})
+    assert set(signed_in) == {"uid", "access_token", "refresh_token", "expires_in"}
+    unknown = right | {"username": f"{name}x"}
+    assert await refusal(wire, "auth.login", **unknown) == (-32001, "bad_credentials")
+    assert await refusal(wire, "auth.register", **right) == (-32004, "username_taken")
+
+
+async def test_how_one_signs_in_here_is_public(url: str) -> None:
+    wire = await Wire.connect(url)
+    assert await wire.call("auth.config") == {
+        "registration": "open",
+        "sign_in": ["password"],
+        "providers": [],
+        "password_min": 8,
+    }
+    check = {"generation": 1, "issued": 1}
+    assert await refusal(wire, "session.check", **check) == (-32601, "unknown_method")
 
 
 @pytest.mark.parametrize(
@@ -260,7 +285,7 @@ async def test_guessing_passwords_is_slowed_down_and_locked(url: str, name: str)
     [
         {"username": "ab", "password": PASSWORD},
         {"username": "a" * 33, "password": PASSWORD},
-        {"username": "Upper", "password": PASSWORD},
+        {"username": "\u00fcber", "password": PASSWORD},
         {"username": "short-password", "password": "1234567"},
         {"username": "long-password", "password": "x" * 129},
     ],
@@ -268,6 +293,29 @@ async def test_guessing_passwords_is_slowed_down_and_locked(url: str, name: str)
 async def test_accounts_that_cannot_be_made(url: str, params: dict[str, str]) -> None:
     wire = await Wire.connect(url)
     assert await refusal(wire, "auth.register", **params) == (-32602, "invalid_params")
+
+
+BLANK, HIDDEN, TURNED, BROKEN = " \u3000", "a\u200bb", "a\u202eb", "a\nb"
+
+
+@pytest.mark.parametrize("name_to_show", [BLANK, HIDDEN, TURNED, BROKEN], ids=ascii)
+async def test_names_that_cannot_be_shown(alice: Wire, name_to_show: str) -> None:
+    group = await alice.call("group.create", cid="g", name="  The \u3000 group ")
+    assert (await alice.call("group.get", gid=group["gid"]))["name"] == "The group"
+    other = {"uid": new_id(), "cid": "x"}
+    named = {"gid": group["gid"], "cid": "x"}
+    for method, params, field in (
+        ("user.update", {"cid": "x"}, "name"),
+        ("friend.update", other, "alias"),
+        ("group.create", {"cid": "x"}, "name"),
+        ("group.update", named, "name"),
+        ("group.nickname", named, "nickname"),
+        ("auth.register", {"username": f"u{new_id()}", "password": PASSWORD}, "name"),
+    ):
+        with pytest.raises(Refused) as refused:
+            await alice.call(method, **params | {field: name_to_show})
+        assert refused.value.reason == "invalid_params"
+        assert refused.value.data["errors"][0]["loc"] == [field]
 
 
 async def test_the_http_door(url: str, alice: Wire) -> None:
@@ -322,7 +370,7 @@ async def test_public_methods_need_no_token_over_http(url: str, name: str) -> No
 
 async def test_tokens_that_the_http_door_does_not_take(stack: Stack, url: str, alice: Wire) -> None:
     asked = door.request("user.get", uids=[alice.uid])
-    expired = signed(stack, exp=int(time.time()) - 1)
+    expired = signed(stack, exp=int(time.time()) - 10)
     assert await door.refusal(url, asked, expired) == (401, "token_expired")
     for token in (alice.tokens["refresh_token"], metrics_token(stack)):
         assert await door.refusal(url, asked, token) == (401, "unauthenticated")

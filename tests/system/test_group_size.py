@@ -6,7 +6,7 @@ from collections import Counter
 
 from local.stack import Stack
 from shared import tokens
-from shared.collections import USERS
+from shared.collections import DEVICES, USERS
 from shared.ids import derived_id
 from shared.stores import database
 from tests.wire import Wire
@@ -22,12 +22,15 @@ def people(name: str, count: int) -> list[str]:
     database()[USERS].insert_many(
         [{"_id": uid, "username": f"{name}{number}"} for number, uid in enumerate(uids)]
     )
+    database()[DEVICES].insert_many(
+        [{"_id": uid, "uid": uid, "generation": 1, "used": 1, "signed_out": False} for uid in uids]
+    )
     return uids
 
 
 async def signed_in(url: str, uid: str) -> Wire:
     wire = await Wire.connect(url)
-    await wire.open(tokens.issuer().access(uid, f"device{uid}"[:40], (), 600))
+    await wire.open(tokens.issuer().access(uid, uid, 1, (), 600))
     return wire
 
 

@@ -116,11 +116,15 @@ class Client:
 
     # Signing in
 
-    async def register(self, username: str, password: str, name: str | None = None) -> None:
-        """Makes an account and signs in. Raises `Conflict` where the username is taken, and
-        `OSError` where no server can be reached."""
-        params = {"username": username, "password": password}
-        await self._sign_in("auth.register", params | ({"name": name} if name else {}))
+    async def register(
+        self, username: str, password: str, name: str | None = None, *, invite: str | None = None
+    ) -> None:
+        """Makes an account and signs in. Raises `Conflict` where the username is taken,
+        `Forbidden` where the house is closed or wants a good `invite`, `TooFast` where many came
+        from this network of late, and `OSError` where no server can be reached."""
+        params = {"username": username, "password": password, "name": name, "invite": invite}
+        given = {key: value for key, value in params.items() if value is not None}
+        await self._sign_in("auth.register", given)
 
     async def login(self, username: str, password: str) -> None:
         """Signs in. Raises `Unauthenticated`, `TooFast` after repeated failures, and `OSError`

@@ -30,6 +30,9 @@ _EXPIRED = 5.0  # a token that lives no longer than this is not worth presenting
 _COMPARE_SECONDS = 180.0  # between two comparisons with the server's list
 _STABLE_SECONDS = 5.0  # a session that lasted as long was a good one
 
+# What the next try may not meet. An access token is no more than a try: refreshing is what decides.
+_PASSING = (OSError, errors.TryAgain, errors.TooFast, errors.Internal, errors.Unauthenticated)
+
 Message = dict[str, Any]
 
 
@@ -95,11 +98,10 @@ class Session:
                         self.connection = None
                         self._lost()
                     connection.close()
-            except (OSError, errors.TryAgain, errors.TooFast, errors.Internal):
+            except SignedOut:
+                raise
+            except _PASSING:
                 pass  # the next try is below
-            except errors.Unauthenticated as error:
-                self._state.put("tokens", None)
-                raise SignedOut(str(error)) from error
             if code in (ABUSE, TOO_LARGE):
                 raise Disconnected(f"the server refused this client's frames ({code})")
             if time.monotonic() - began >= _STABLE_SECONDS:
@@ -169,7 +171,7 @@ class Session:
                 task.result()
 
     async def _renew(self, connection: Connection) -> None:
-        """Keeps the session alive. Raises `Unauthenticated`."""
+        """Keeps the session alive. Raises `SignedOut`."""
         backoff = Backoff(base=1.0)
         while True:
             left = self.left
@@ -180,7 +182,7 @@ class Session:
                 renewed = await self._call(connection, "session.renew", {"access_token": token})
                 self._expires = renewed["expires_at"] / 1000 - self._clock_error
                 backoff.reset()
-            except errors.Unauthenticated:
+            except SignedOut:
                 raise
             except (StonechatError, OSError):
                 await asyncio.sleep(backoff.next())
@@ -218,8 +220,15 @@ class Session:
                     await self._compare_now.wait()
 
     async def _refresh(self, connection: Connection) -> dict[str, Any]:
+        """New tokens. Raises `SignedOut` where the refresh token is no longer taken: then alone are
+        the tokens forgotten, since an access token may be refused for a clock that is wrong."""
         spent = {"refresh_token": self._state.get("tokens")["refresh_token"]}
-        return self._keep_tokens(await self._call(connection, "auth.refresh", spent))
+        try:
+            found = await self._call(connection, "auth.refresh", spent)
+        except errors.Unauthenticated as error:
+            self._state.put("tokens", None)
+            raise SignedOut(str(error)) from error
+        return self._keep_tokens(found)
 
     async def _call(self, connection: Connection, method: str, params: dict[str, Any]) -> Any:
         """A call that belongs to this connection and is not repeated on another. Raises

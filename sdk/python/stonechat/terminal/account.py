@@ -9,10 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from stonechat.client import Client
-from stonechat.errors import Conflict, SignedOut, Unauthenticated
+from stonechat.errors import Conflict, Forbidden, SignedOut, TooFast, Unauthenticated
 from stonechat.state import SqliteState
 
 PASSWORD_VARIABLE = "STONECHAT_PASSWORD"  # noqa: S105 (a variable's name)
+INVITE_VARIABLE = "STONECHAT_INVITE"
 _PATIENCE_SECONDS = 10.0
 
 
@@ -32,16 +33,17 @@ def client(url: str, username: str, state: Path, command: str) -> Client:
 
 
 async def sign_in(made: Client, username: str, accounts: Path) -> str:
-    """Signs in with what is remembered, or logs in, or registers the name on first use. Returns a
-    line about it for people, empty where there is nothing to tell. Raises `Unauthenticated`."""
+    """Signs in with what is remembered, or logs in, or registers the name on first use, with the
+    invitation in `STONECHAT_INVITE` if there is one. Returns a line about it for people, empty
+    where there is nothing to tell. Raises `Unauthenticated`."""
     with suppress(SignedOut):  # then with the password, below
         if await made.resume(seconds=_PATIENCE_SECONDS):
             return ""
     known = _password(username, accounts)
     fresh = known or secrets.token_urlsafe(12)
     try:
-        await made.register(username, fresh)
-    except Conflict:
+        await made.register(username, fresh, invite=os.environ.get(INVITE_VARIABLE))
+    except (Conflict, Forbidden, TooFast):  # taken, or no more are let in: it may be there already
         await made.login(username, known or _asked(username))
         return ""
     _keep(username, accounts, fresh)
@@ -57,7 +59,7 @@ def _asked(username: str) -> str:
     if not sys.stdin.isatty():
         raise Unauthenticated(
             -32001,
-            f"{username} exists already: set {PASSWORD_VARIABLE}",
+            f"{username} exists already, or nobody new is let in: set {PASSWORD_VARIABLE}",
             {"reason": "bad_credentials"},
         )
     return getpass.getpass(f"Password of {username}: ")
