@@ -262,7 +262,7 @@ class Connector:
         route = self._known().methods.get(request.method)
         if route is None or request.method.startswith(RESERVED):
             raise CallError(Reason.UNKNOWN_METHOD)
-        if session.uid is None and not route.public:
+        if not route.public and (session.uid is None or session.opening):
             raise CallError(Reason.UNAUTHENTICATED)
         lane = self._lanes.of(route.function, self._bounds(route))
         if not lane.put(Pending(request.method, request.params, size, session, answer)):

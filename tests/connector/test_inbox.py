@@ -8,8 +8,8 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from connector.emitter import Emitter
 from connector.channel_sources import RESYNC
+from connector.emitter import Emitter
 from connector.inbox import Inbox
 from connector.node import Node
 from connector.registry import Registry

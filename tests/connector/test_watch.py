@@ -1,5 +1,7 @@
 """What is due for a session, and when."""
 
+from typing import Any
+
 import pytest
 
 from connector.session import Session
@@ -9,7 +11,7 @@ from tests.connector import outlets
 TIMES = Times(open=10, ping_after=20, pong=10)
 
 
-def session(**state: object) -> Session:
+def session(**state: Any) -> Session:
     return outlets.session(now=100.0, **state)
 
 
@@ -32,7 +34,7 @@ def test_due(state: dict[str, object], clock: float, wall: float, expected: Verd
     assert verdict(session(**state), TIMES, clock, wall) == expected
 
 
-def opened(**state: object) -> Session:
+def opened(**state: Any) -> Session:
     return session(opened=True, expires=1e9, **state)
 
 
