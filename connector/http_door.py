@@ -95,7 +95,8 @@ class HttpDoor:
         return self._server()
 
     async def close(self, patience: float) -> None:
-        """Ends all connections when their requests are answered."""
+        """Ends all connections: idle ones at once, the others when their requests are answered."""
+        self._server.pre_shutdown()
         await self._server.shutdown(patience)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:

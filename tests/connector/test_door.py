@@ -27,11 +27,14 @@ METHODS = "x.echo, x.fail, x.slow, x.refused, x.open, x.wait"
 
 class Functions:
     """What is behind the connector: `x` echoes, fails as it is told to, or waits; `hook` refuses
-    `x.refused`."""
+    `x.refused`; `c` knows no channels, and says so when it is let."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
         self.waiting = 0
+        self.channels = asyncio.Event()
+        self.channels.set()
+        self.asked_for_channels = 0
         self.annotations = {
             "x": {
                 "topic": "stonechat",
@@ -40,6 +43,11 @@ class Functions:
                 "stonechat.lanes": "8",
             },
             "hook": {"topic": "stonechat", "stonechat.before": "x.refused"},
+            "c": {
+                "topic": "stonechat",
+                "stonechat.methods": "session.channels",
+                "stonechat.channels.policy": "refuse",
+            },
         }
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
@@ -52,6 +60,10 @@ class Functions:
             data = {"reason": "own_rule"}
             return {"error": {"code": -32002, "message": "the hook says no", "data": data}}
         match event["type"]:
+            case "session.channels":
+                self.asked_for_channels += 1
+                await self.channels.wait()
+                return {"result": {"channels": []}}
             case "x.fail":
                 return {"error": event["data"]["error"]}
             case "x.slow" | "x.wait":
@@ -66,12 +78,9 @@ class Functions:
 class Place(NamedTuple):
     port: int
     functions: Functions
+    routes: Path
     connector: Connector
     running: "asyncio.Task[None]"
-
-    @property
-    def rpc(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1/rpc"
 
     async def raw(self) -> "Raw":
         return await Raw.connect(self.port)
@@ -105,9 +114,10 @@ def place(stores: Stack, tmp_path: Path) -> Callable[..., Any]:
             running = asyncio.create_task(connector.run())
             await connector._routes.loaded.wait()
             try:
-                yield Place(port, functions, connector, running)
+                yield Place(port, functions, routes, connector, running)
             finally:
                 functions.go.set()
+                functions.channels.set()
                 connector.stop()
                 async with asyncio.timeout(20):
                     await running
@@ -493,7 +503,7 @@ async def test_what_is_under_way_over_http_is_bounded(place: Any) -> None:
         assert [status for status, _, _ in await asyncio.gather(*waiting)] == [200] * 3
         assert (await posted(here, "x.echo", me))[0] == 200
         accounts = here.connector._http._accounts.values()
-        assert [(each.in_flight, each.in_flight_bytes) for each in accounts] == [(0, 0)] * 3
+        assert {(each.in_flight, each.in_flight_bytes) for each in accounts} == {(0, 0)}
 
 
 async def test_who_does_not_wait_for_the_answer_leaves_nothing(place: Any) -> None:
@@ -676,3 +686,68 @@ async def test_what_a_client_asked_before_it_was_closed_is_counted_once(place: A
         assert session.channels == set()
         lane = here.connector._lanes._lanes["x"]
         assert (lane._waiting, lane._queues) == (0, {})
+
+
+async def test_a_renewal_does_not_fail_with_the_openings_beside_it(place: Any) -> None:
+    uid, device = new_id(), new_id()
+    async with place(open_timeout=0.5) as here:
+        kept = await opened(here, token(uid, device))
+        here.functions.channels.clear()
+        asked = here.functions.asked_for_channels
+        opening = [await upgraded(here) for _ in range(2)]
+        start = framed(request("session.open", access_token=token(), device={"id": "d"}))
+        opening[0].send(start)
+        while here.functions.asked_for_channels == asked:
+            await asyncio.sleep(0.005)
+        opening[1].send(start)
+        found = await kept.call("session.renew", access_token=token(uid, device))
+        assert "expires_at" in found["result"]
+        for raw in (kept, *opening):
+            raw.close()
+
+
+async def test_who_is_only_opening_a_session_calls_nothing_yet(place: Any) -> None:
+    """Though the call came before, and waited for its method to be deployed."""
+    async with place() as here:
+        raw = await upgraded(here)
+        here.functions.channels.clear()
+        asked = here.functions.asked_for_channels
+        raw.send(framed(request("x.new", 1)))
+        raw.send(framed(request("session.open", 2, access_token=token(), device={"id": "d"})))
+        while here.functions.asked_for_channels == asked:
+            await asyncio.sleep(0.005)
+        here.functions.annotations["x"]["stonechat.methods"] += ", x.new"
+        here.routes.write_bytes(orjson.dumps(here.functions.annotations))
+        first = orjson.loads((await raw.frame())[1])
+        assert (first["id"], first["error"]["data"]["reason"]) == (1, "unauthenticated")
+        here.functions.channels.set()
+        assert "result" in orjson.loads((await raw.frame())[1])
+        assert "result" in await raw.call("x.new")
+        raw.close()
+
+
+@pytest.mark.parametrize("reads_on", [True, False], ids=["reads on", "goes"])
+async def test_calls_of_a_client_that_does_not_read_wait_for_it(place: Any, reads_on: bool) -> None:
+    count, text = 400, "x" * 60_000
+    async with place(send_buffer_limit=10_000, slow_reader_timeout=60.0) as here:
+        raw, other = await opened(here), await opened(here)
+        session = next(iter(here.connector._server.sockets))
+        for number in range(count):
+            raw.send(framed(request("x.echo", number, text=text)))
+        async with asyncio.timeout(20):
+            while not session.clogged:
+                await asyncio.sleep(0.005)
+        assert "result" in await other.call("x.echo")
+        if reads_on:
+            for number in range(count):
+                assert orjson.loads((await raw.frame())[1])["id"] == number
+        else:
+            raw.close()
+        async with asyncio.timeout(10):
+            while session.in_flight or not here.connector._lanes.idle:
+                await asyncio.sleep(0.005)
+        lane = here.connector._lanes._lanes["x"]
+        assert (lane._waiting, lane._waiting_bytes, lane._queues) == (0, 0, {})
+        assert session.in_flight_bytes == 0
+        raw.close()
+        other.close()
