@@ -13,6 +13,7 @@ from shared import keys
 from shared.ids import new_id
 from shared.settings import settings
 from tests.connector import outlets
+from tests.proxy import Proxy
 
 
 @pytest.fixture
@@ -26,17 +27,19 @@ async def test_nobody_goes_on_before_redis_knows_what_another_joined(client: Red
     """A second session on a channel adds nothing to tell, but what was told of it may still be on
     its way."""
     node, channel, subscriptions = new_id(), f"group:{new_id()}", Subscriptions()
-    registry = Registry(client, node, subscriptions)
-    running = asyncio.create_task(registry.run())
-    subscriptions.subscribe(outlets.session("a"), channel)
-    registry.changed()
-    while subscriptions.dirty:
-        await asyncio.sleep(0)
-    subscriptions.subscribe(outlets.session("b"), channel)
-    async with asyncio.timeout(5):
+    async with Proxy(settings().redis_url) as proxy, Redis.from_url(proxy.url) as far:
+        await far.ping()
+        proxy.delay = 0.2
+        registry = Registry(far, node, subscriptions)
+        running = asyncio.create_task(registry.run())
+        subscriptions.subscribe(outlets.session("a"), channel)
+        registry.changed()
+        while subscriptions.dirty:
+            await asyncio.sleep(0)
+        subscriptions.subscribe(outlets.session("b"), channel)
         await registry.flush()
         assert await client.sismember(keys.channel(channel), node)
-    running.cancel()
+        running.cancel()
     await client.delete(keys.channel(channel), keys.node_channels(node))
 
 
