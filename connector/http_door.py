@@ -97,7 +97,7 @@ class HttpDoor:
     async def close(self, patience: float) -> None:
         """Ends all connections: idle ones at once, the others when their requests are answered."""
         self._server.pre_shutdown()
-        await self._server.shutdown(patience)
+        await self._server.shutdown(patience / 2)  # which is waited for twice
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
