@@ -2,7 +2,8 @@
 
 Functions are asked side by side. What one answers is checked; where it fails, its policy decides:
 sessions are refused, or they are opened without its channels, it is asked again until it answers,
-and they are told `session.resync` then. While such a function is in trouble nobody waits for it.
+and they are told `session.resync` then. While such a function does not answer at all, nobody waits
+for it.
 
 A channel that its user leaves while a function is asked is not joined.
 """
@@ -44,7 +45,8 @@ class ChannelSources:
         self._subscriptions = subscriptions
         self._registry = registry
         self._routes = routes
-        self._missing: dict[str, dict[Session, None]] = {}  # by function in trouble
+        self._missing: dict[str, dict[Session, None]] = {}  # by function
+        self._silent: set[str] = set()  # functions that did not answer when they were asked last
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def give(self, sessions: Sequence[Session]) -> set[Session]:
@@ -61,7 +63,7 @@ class ChannelSources:
     async def _give(self, source: ChannelSource, sessions: Sequence[Session]) -> set[Session]:
         if source.refuses:
             return set(await self._ask(source, sessions))
-        if source.function not in self._tasks:
+        if source.function not in self._silent:
             sessions = await self._ask(source, sessions)
         if sessions:
             self._missing.setdefault(source.function, {}).update(dict.fromkeys(sessions))
@@ -84,6 +86,7 @@ class ChannelSources:
         try:
             async with asyncio.timeout(None if source.refuses else source.budget):
                 found = await self._forward(source.function, calls)
+            self._silent.discard(source.function)
             return [
                 call.session
                 for call, answer in zip(calls, found, strict=True)
@@ -96,6 +99,7 @@ class ChannelSources:
         finally:
             for call in calls:
                 _end(call.session)
+        self._silent.add(source.function)
         return [call.session for call in calls]
 
     def _subscribe(self, session: Session, answer: Answer) -> bool:
@@ -121,6 +125,7 @@ class ChannelSources:
                 except Exception:  # the last resort: again, after a longer pause
                     logger.exception("channels_broke", function=function)
         finally:
+            self._silent.discard(function)
             del self._tasks[function]
             del self._missing[function]
 
@@ -130,8 +135,11 @@ class ChannelSources:
         batch = list(islice(missing, _BATCH))
         left = set(await self._ask(source, batch))
         given = [each for each in batch if each not in left]
-        for session in given:
-            missing.pop(session, None)
+        for session in batch:
+            if session in missing:
+                del missing[session]
+                if session in left:
+                    missing[session] = None  # behind those who were not asked for yet
         await self._registry.flush()
         for session in given:
             if session.opened and not session.closing:

@@ -264,7 +264,7 @@ class Connector:
     def _forward(
         self, route: Route, session: Session, request: Request, size: int, answer: Give
     ) -> None:
-        if session.uid is None and not route.public:
+        if not route.public and (session.uid is None or session.opening):
             raise CallError(Reason.UNAUTHENTICATED)
         lane = self._lanes.of(route, self._bounds)
         if not lane.put(Pending(request.method, request.params, size, session, answer)):

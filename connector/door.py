@@ -85,7 +85,7 @@ class Door:
 
     def _upgrade(self, peername: Any, request: WSUpgradeRequest) -> Upgrade:
         headers = request.headers
-        address = self._peers.address(peername, headers.get("X-Forwarded-For"))
+        address = self._peers.address(peername, headers)
         socket = self._accept(address, peers.agent(headers.get("User-Agent")))
         if socket is None:
             response = picows.WSUpgradeResponse()

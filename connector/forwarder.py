@@ -99,7 +99,8 @@ class Forwarder:
                 told = refused(CallError(failure.reason, retry_after=1))
                 found |= dict.fromkeys(set(events).difference(repeat), told)
                 events = {index: events[index] for index in repeat}
-                await backoff.pause()
+                if events:
+                    await backoff.pause()
             except Exception as failure:
                 logger.error("forward_broke", function=function, exc_info=failure)
                 found |= dict.fromkeys(events, refused(CallError(Reason.INTERNAL)))
@@ -139,7 +140,7 @@ class Forwarder:
                 allow_redirects=False,
             ) as response:
                 status, text = response.status, await self._read(response)
-        except aiohttp.ClientConnectorError as error:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise TryAgainError(str(error), reached=False) from None
         except TimeoutError:
             raise TryAgainError("timed out", reached=True, reason=Reason.TIMEOUT) from None

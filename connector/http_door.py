@@ -1,8 +1,8 @@
 """HTTP on the connector's port: `POST /v1/rpc`, and the pages of operators.
 
-A caller over HTTP has what a session has (limits, a place in lanes), kept for a while under the
-person and device, or under the address where nobody signed in. Bodies are small and must come
-within some seconds.
+What a caller over HTTP may do is counted in an account, kept for a while under the person and
+device, or under the address where nobody signed in. Bodies are small and must come within some
+seconds.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from shared.tokens import Access, Verifier
 logger = structlog.get_logger(__name__)
 
 RPC = "/v1/rpc"
-_CALLERS = 20_000  # kept at most
+_ACCOUNTS = 20_000  # kept at most
 _METRICS_FOR = 1.0  # seconds
 
 Call = Callable[[Session, Request, int, Callable[[Answer], None]], None]
@@ -78,7 +78,7 @@ class HttpDoor:
         self._answer_timeout = config.http_answer_timeout
         self._busy_limit = config.http_requests_limit
         self._busy = 0
-        self._callers: OrderedDict[object, Session] = OrderedDict()
+        self._accounts: OrderedDict[object, Session] = OrderedDict()
         self._numbers = 0
         self._metrics: tuple[float, bytes] = (-_METRICS_FOR, b"")
         self._server = web.Server(
@@ -95,8 +95,9 @@ class HttpDoor:
         return self._server()
 
     async def close(self, patience: float) -> None:
-        """Ends all connections when their requests are answered."""
-        await self._server.shutdown(patience)
+        """Ends all connections: idle ones at once, the others when their requests are answered."""
+        self._server.pre_shutdown()
+        await self._server.shutdown(patience / 2)  # which is waited for twice
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -139,10 +140,7 @@ class HttpDoor:
         except BadRequestError as bad:
             return _response(bad.id, refused(self._counted(request, bad.fault)))
         try:
-            session = await self._caller(request, asked.method)
-            session.count(len(body), time.monotonic())
-            if session.full:
-                raise CallError(Reason.OVERLOADED, retry_after=1)
+            session = await self._caller(request, asked.method, len(body))
             found = await self._called(session, asked, len(body))
         except CallError as refusal:
             metrics.REFUSED.labels(refusal.reason).inc()
@@ -165,25 +163,43 @@ class HttpDoor:
             raise CallError(Reason.TIMEOUT, "the body took too long") from None
         return bytes(body)
 
-    async def _caller(self, request: web.BaseRequest, method: str) -> Session:
-        """Who calls. Raises `unauthenticated`, `token_expired` and `unavailable`."""
+    async def _caller(self, request: web.BaseRequest, method: str, size: int) -> Session:
+        """Who calls, and the call is counted. Raises `unauthenticated`, `token_expired`,
+        `unavailable`, and as `Session.count` does."""
         header = request.headers.get("Authorization")
-        ip = self._address(request)
-        agent = peers.agent(request.headers.get("User-Agent"))
         if self._is_public(method) or header is None:
-            return self._kept(("address", place(ip)), ip, agent, self._anonymous)
+            return self._session(request, self._stranger(request, size))
         try:
             access = self._verifier.access(tokens.bearer(header))
         except CallError:
-            stranger = self._kept(("address", place(ip)), ip, agent, self._anonymous)
-            stranger.count(0, time.monotonic())
+            self._stranger(request, size)
             raise
+        account = self._account(("device", access.uid, access.device), self._signed_in)
+        account.count(size, time.monotonic())
         await self._require_alive(access)
-        session = self._kept(("device", access.uid, access.device), ip, agent, self._signed_in)
-        if session.uid is None or session.roles != access.roles:
-            session.sign(access.uid, access.device, access.roles)
-        session.come_from(ip, agent)
+        session = self._session(request, account)
+        session.sign(access.uid, access.device, access.roles)
         return session
+
+    def _session(self, request: web.BaseRequest, account: Session) -> Session:
+        return Session(
+            account.number,
+            account.sid,
+            self._anonymous,
+            account.outlet,
+            account.since,
+            ip=self._address(request),
+            agent=peers.agent(request.headers.get("User-Agent")),
+            is_socket=False,
+            account=account,
+        )
+
+    def _stranger(self, request: web.BaseRequest, size: int) -> Session:
+        """The account of those at an address, in which the call is counted. Raises as
+        `Session.count` does."""
+        account = self._account(("address", place(self._address(request))), self._anonymous)
+        account.count(size, time.monotonic())
+        return account
 
     async def _require_alive(self, access: Access) -> None:
         try:
@@ -195,13 +211,17 @@ class HttpDoor:
             raise refusal
 
     async def _called(self, session: Session, request: Request, size: int) -> Answer:
+        """What became of the call. Raises `overloaded` and `timeout`."""
+        account = session.account or session
+        if account.full:
+            raise CallError(Reason.OVERLOADED, retry_after=1)
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        session.in_flight += 1
-        session.in_flight_bytes += size
+        account.in_flight += 1
+        account.in_flight_bytes += size
 
         def answer(found: Answer) -> None:
-            session.in_flight -= 1
-            session.in_flight_bytes -= size
+            account.in_flight -= 1
+            account.in_flight_bytes -= size
             if not answered.done():
                 answered.set_result(found)
 
@@ -214,38 +234,35 @@ class HttpDoor:
 
     def _counted(self, request: web.BaseRequest, fault: CallError) -> CallError:
         """The fault, or that there were too many: nonsense is no cheaper than calls."""
-        ip = self._address(request)
-        session = self._kept(("address", place(ip)), ip, "", self._anonymous)
         try:
-            session.count(0, time.monotonic())
+            self._stranger(request, 0)
         except CallError as refusal:
             return refusal
         return fault
 
-    def _kept(self, key: object, ip: str, agent: str, limits: Limits) -> Session:
-        session = self._callers.get(key)
-        if session is None:
+    def _account(self, key: object, limits: Limits) -> Session:
+        account = self._accounts.get(key)
+        if account is None:
             self._numbers += 1
             sid, now = f"http{self._numbers}", time.monotonic()
-            session = Session(-self._numbers, sid, limits, _Nowhere(), now, is_socket=False)
-            session.come_from(ip, agent)
-            self._callers[key] = session
+            account = Session(-self._numbers, sid, limits, _Nowhere(), now, is_socket=False)
+            self._accounts[key] = account
             self._forget_old()
-        self._callers.move_to_end(key)
-        return session
+        self._accounts.move_to_end(key)
+        return account
 
     def _forget_old(self) -> None:
-        if len(self._callers) <= _CALLERS:
+        if len(self._accounts) <= _ACCOUNTS:
             return
-        for key, session in self._callers.items():
-            if not session.in_flight:
-                del self._callers[key]
+        for key, account in self._accounts.items():
+            if not account.in_flight:
+                del self._accounts[key]
                 return
 
     def _address(self, request: web.BaseRequest) -> str:
         transport = request.transport
         peername: Any = None if transport is None else transport.get_extra_info("peername")
-        return self._peers.address(peername, request.headers.get("X-Forwarded-For"))
+        return self._peers.address(peername, request.headers)
 
     def _metrics_page(self) -> web.Response:
         at, page = self._metrics

@@ -66,6 +66,7 @@ class _Asked:
     access: Access
     answer: Callable[[Answer], None]
     renews: bool
+    checked: bool = False  # its device is known to be signed in, or not
     refusal: CallError | None = None
 
 
@@ -157,7 +158,8 @@ class Opener:
             logger.exception("open_broke", sessions=len(batch))
             refusal = CallError(Reason.INTERNAL)
         for asked in batch:
-            asked.refusal = asked.refusal or refusal
+            if not (asked.renews and asked.checked):
+                asked.refusal = asked.refusal or refusal
 
     async def _join(self, batch: list[_Asked]) -> None:
         opening = [each for each in batch if not each.renews and not each.session.closing]
@@ -166,7 +168,7 @@ class Opener:
         await self._registry.flush()
         refusals = await self._devices.refusals([each.access for each in batch])
         for asked, refusal in zip(batch, refusals, strict=True):
-            asked.refusal = refusal
+            asked.refusal, asked.checked = refusal, True
         sessions = [each.session for each in opening if each.refusal is None]
         refused_by_one = await self._sources.give(sessions)
         for asked in opening:

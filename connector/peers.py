@@ -5,12 +5,18 @@ address that is none of theirs is the client's (as MDN and RFC 7239, section 8.1
 """
 
 import ipaddress
-from typing import Any
+from typing import Any, Protocol
 
 AGENT_LENGTH = 200
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Headers(Protocol):
+    """Of a request, where a name may come more than once."""
+
+    def getall(self, key: str, default: list[str]) -> list[str]: ...
 
 
 class Peers:
@@ -22,13 +28,14 @@ class Peers:
             if each.strip()
         ]
 
-    def address(self, peername: Any, forwarded_for: str | None) -> str:
+    def address(self, peername: Any, headers: Headers) -> str:
         """The client's address; empty where the socket has none."""
         peer = _parsed(str(peername[0])) if isinstance(peername, tuple) and peername else None
         if peer is None:
             return ""
         found = peer
-        for text in reversed((forwarded_for or "").split(",")):
+        # A proxy may add a line of its own below the one that its client made up.
+        for text in reversed(",".join(headers.getall("X-Forwarded-For", [])).split(",")):
             if not self._is_trusted(found):
                 break
             given = _parsed(text.strip())

@@ -25,11 +25,12 @@ class Registry:
         self._node = node
         self._subscriptions = subscriptions
         self._waiting: list[asyncio.Future[None]] = []
+        self._telling = False
         self._wake = asyncio.Event()
 
     async def flush(self) -> None:
         """Returns when Redis knows all changes made so far. Waits while Redis is away."""
-        if not self._subscriptions.dirty and not self._waiting:
+        if not (self._subscriptions.dirty or self._waiting or self._telling):
             return
         told = asyncio.get_running_loop().create_future()
         self._waiting.append(told)
@@ -53,6 +54,7 @@ class Registry:
             await self._wake.wait()
             self._wake.clear()
             waiting, self._waiting = self._waiting, []
+            self._telling = True
             try:
                 await self._tell()
             except Exception as error:  # whatever it was, it is told again
@@ -61,6 +63,8 @@ class Registry:
                 self._wake.set()
                 await backoff.pause()
                 continue
+            finally:
+                self._telling = False
             backoff.reset()
             for told in waiting:
                 if not told.done():

@@ -58,11 +58,11 @@ class Server:
         opened a session makes room."""
         if len(self.sockets) < self._sessions_limit:
             return True
-        oldest = self._unopened.oldest_of_most()
-        if oldest is not None:
-            oldest.close(ABUSE, "no session was opened, and there is no room")
-            oldest.drop()
-        return len(self.sockets) < self._sessions_limit
+        oldest = self._unopened.take_oldest()
+        if oldest is None:
+            return False
+        _send_away(oldest, "no session was opened, and there is no room")
+        return True
 
     def admit(self, socket: Socket) -> Session:
         self._numbers += 1
@@ -73,10 +73,7 @@ class Server:
         self.sockets[session] = socket
         self._on_admit(session, now)
         _CONNECTED.inc()
-        crowded = self._unopened.put(place(socket.ip), socket)
-        if crowded is not None:
-            crowded.close(ABUSE, "too many sockets without a session")
-            crowded.drop()
+        self._wait_for(socket)
         return session
 
     def opens(self, socket: Socket, *, opens: bool) -> None:
@@ -84,7 +81,13 @@ class Server:
         if opens:
             self._unopened.remove(place(socket.ip), socket)
         elif not socket.session.closing:
-            self._unopened.put(place(socket.ip), socket)
+            self._wait_for(socket)
+
+    def _wait_for(self, socket: Socket) -> None:
+        """The socket is to open a session."""
+        crowded = self._unopened.put(place(socket.ip), socket)
+        if crowded is not None:
+            _send_away(crowded, "too many sockets without a session")
 
     def count_frames(self) -> None:
         """Tells the metrics, which would cost as much as a frame if each were told."""
@@ -136,3 +139,8 @@ class Server:
                 await asyncio.wait_for(self._empty.wait(), patience + 1)
         for socket in list(self.sockets.values()):
             socket.drop()
+
+
+def _send_away(socket: Socket, why: str) -> None:
+    socket.close(ABUSE, why)
+    socket.drop()

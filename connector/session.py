@@ -38,13 +38,15 @@ class Outlet(Protocol):
 
 
 class Session:
-    """State of one socket, from the upgrade on; or of a caller over HTTP (`is_socket` is False)."""
+    """State of one socket, from the upgrade on; or of a caller over HTTP (`is_socket` is False),
+    one of many whose limits are counted in the same `account`."""
 
     __slots__ = (
         "_caller",
         "_calls",
         "_limits",
         "_noise",
+        "account",
         "agent",
         "asked",
         "channels",
@@ -81,6 +83,7 @@ class Session:
         ip: str = "",
         agent: str = "",
         is_socket: bool = True,
+        account: "Session | None" = None,
     ) -> None:
         self.number = number
         self.sid = sid
@@ -88,6 +91,7 @@ class Session:
         self.ip = ip
         self.agent = agent
         self.is_socket = is_socket
+        self.account = account
         self.since = now
         self.seen = now
         self.limit(limits, now)
@@ -143,8 +147,9 @@ class Session:
 
     @property
     def person(self) -> object:
-        """Whose calls wait for each other: the person's; the session's where nobody signed in."""
-        return self if self.uid is None else self.uid
+        """Whose calls wait for each other: the person's; the session's where nobody signed in, or
+        its account's."""
+        return self.uid or self.account or self
 
     def receive(self, frame: bytes, now: float) -> Request | Refused:
         """What a text frame asks for: a request to pass on, or what to answer at once."""

@@ -18,10 +18,10 @@ class Unopened(Generic[S]):
         return sum(map(len, self._places.values()))
 
     def put(self, place: str, socket: S) -> S | None:
-        """Takes one more. Returns the oldest of its place where those are too many now."""
+        """Takes one more. Gives back the oldest of its place where those are too many now."""
         sockets = self._places.setdefault(place, OrderedDict())
         sockets[socket] = None
-        return next(iter(sockets)) if len(sockets) > self._limit else None
+        return sockets.popitem(last=False)[0] if len(sockets) > self._limit else None
 
     def remove(self, place: str, socket: S) -> None:
         """It has opened a session, or is gone. Safe to repeat."""
@@ -32,7 +32,11 @@ class Unopened(Generic[S]):
         if not sockets:
             del self._places[place]
 
-    def oldest_of_most(self) -> S | None:
-        """The oldest where there are the most, None where there are none."""
-        most = max(self._places.values(), key=len, default=None)
-        return None if most is None else next(iter(most))
+    def take_oldest(self) -> S | None:
+        """Gives back the oldest where there are the most, None where there are none."""
+        most = max(self._places, key=lambda place: len(self._places[place]), default=None)
+        if most is None:
+            return None
+        oldest = next(iter(self._places[most]))
+        self.remove(most, oldest)
+        return oldest

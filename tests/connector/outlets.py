@@ -1,6 +1,21 @@
-"""Where frames of sessions without sockets go."""
+"""Sessions without sockets, and where their frames go."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from connector.limits import Limits, Rate
+from connector.session import Session
+
+_ENDLESS = Rate(1e9, 1e9)
+ENDLESS = Limits(
+    calls=_ENDLESS,
+    bytes=_ENDLESS,
+    noise=_ENDLESS,
+    frame=10**9,
+    in_flight=10**9,
+    in_flight_bytes=10**9,
+    invalid_in_a_row=10**9,
+)
 
 
 @dataclass
@@ -19,6 +34,22 @@ class Recorder:
         assert len(found) == count
         self.frames += found
         self.writes.append(wire)
+
+
+def limits(**changes: Any) -> Limits:
+    """No limits but these."""
+    return replace(ENDLESS, **changes)
+
+
+def session(
+    uid: str | None = None, sid: str = "sid00000", now: float = 0.0, **state: Any
+) -> Session:
+    """A session of this person (of nobody without one), in a certain state."""
+    made = Session(state.pop("number", 1), sid, state.pop("limits", ENDLESS), Recorder(), now)
+    made.uid, made.device = uid, None if uid is None else "did"
+    for name, value in state.items():
+        setattr(made, name, value)
+    return made
 
 
 def unframed(wire: bytes) -> list[bytes]:

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from connector import metrics
 from connector.emitter import Emitter
 from connector.registry import Registry
-from connector.session import Limits, Session
+from connector.session import Session
 from connector.subscriptions import Subscriptions
 from local import ports
 from local.stack import Stack
@@ -17,13 +17,11 @@ from shared import events, keys
 from shared.events import Happened
 from shared.ids import new_id
 from shared.settings import settings
-from tests.connector.outlets import Recorder
+from tests.connector import outlets
 
 
 def session(uid: str) -> Session:
-    made = Session(0, new_id(), Limits(1.0, 1, 1, 1), Recorder(), 0.0)
-    made.uid, made.device = uid, "did"
-    return made
+    return outlets.session(uid, new_id())
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.fanout import Fanout, framed
-from connector.session import Limits, Session
+from connector.session import Session
 from connector.subscriptions import Subscriptions
-from tests.connector.outlets import Recorder, unframed
+from tests.connector.outlets import ENDLESS, Recorder, unframed
 
 PEOPLE = "abcd"
 CHANNELS = ["group:1", "group:2", "presence:1", *(f"user:{uid}" for uid in PEOPLE)]
@@ -28,7 +28,7 @@ def room(people: str, joined: list[set[str]]) -> Room:
     sessions, outlets = [], {}
     for number, (uid, names) in enumerate(zip(people, joined, strict=True)):
         outlet = outlets[f"s{number}"] = Recorder()
-        session = Session(number, f"s{number}", Limits(1, 1, 1, 1), outlet, 0.0)
+        session = Session(number, f"s{number}", ENDLESS, outlet, 0.0)
         session.uid = uid
         for name in {f"user:{uid}", *names}:
             subscriptions.subscribe(session, name)

@@ -8,20 +8,19 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
+from connector.channel_sources import RESYNC
 from connector.emitter import Emitter
-from connector.inbox import RESYNC, Inbox
+from connector.inbox import Inbox
 from connector.node import Node
 from connector.registry import Registry
-from connector.session import Limits, Session
+from connector.session import Session
 from connector.subscriptions import Subscriptions
 from local.stack import Stack
 from shared import events, keys
 from shared.bus import Close, Delivery, Item, Membership, bus
 from shared.ids import new_id
 from shared.settings import settings
-from tests.connector.outlets import Recorder
-
-LIMITS = Limits(1.0, 1, 1, 1)
+from tests.connector.outlets import ENDLESS, Recorder
 
 
 class Desk(NamedTuple):
@@ -43,7 +42,7 @@ class Desk(NamedTuple):
         return {sid: outlet.frames for sid, outlet in self.outlets.items()}
 
     async def add(self, sid: str, uid: str, device: str = "did") -> Session:
-        session = Session(len(self.sessions), sid, LIMITS, self.outlets[sid], 0.0)
+        session = Session(len(self.sessions), sid, ENDLESS, self.outlets[sid], 0.0)
         session.uid, session.device, session.opened = uid, device, True
         self.sessions[sid] = session
         self.subscriptions.subscribe(session, f"user:{uid}")

@@ -1,14 +1,12 @@
 """Which sessions listen to a channel, and what Redis is to be told."""
 
-from connector.session import Limits, Session
+from connector.session import Session
 from connector.subscriptions import Subscriptions
-from tests.connector.outlets import Recorder
-
-LIMITS = Limits(1.0, 1, 1, 1)
+from tests.connector import outlets
 
 
 def session(number: int) -> Session:
-    return Session(number, f"sid{number:05}", LIMITS, Recorder(), 0.0)
+    return outlets.session(sid=f"sid{number:05}", number=number)
 
 
 def test_redis_is_told_of_the_first_and_the_last_only() -> None:

@@ -1,19 +1,18 @@
 """What is due for a session, and when."""
 
+from typing import Any
+
 import pytest
 
-from connector.session import Limits, Session
+from connector.session import Session
 from connector.watch import Due, Times, Verdict, Watch, verdict
-from tests.connector.outlets import Recorder
+from tests.connector import outlets
 
 TIMES = Times(open=10, ping_after=20, pong=10)
 
 
-def session(**state: object) -> Session:
-    made = Session(1, "sid00000", Limits(1.0, 1, 1, 1), Recorder(), now=100.0)
-    for name, value in state.items():
-        setattr(made, name, value)
-    return made
+def session(**state: Any) -> Session:
+    return outlets.session(now=100.0, **state)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +34,7 @@ def test_due(state: dict[str, object], clock: float, wall: float, expected: Verd
     assert verdict(session(**state), TIMES, clock, wall) == expected
 
 
-def opened(**state: object) -> Session:
+def opened(**state: Any) -> Session:
     return session(opened=True, expires=1e9, **state)
 
 

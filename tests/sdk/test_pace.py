@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stonechat.pace import Pace
 
-from connector.session import Limits, Refused, Session
-from tests.connector.outlets import Recorder
+from connector.limits import Rate
+from connector.session import Refused
+from tests.connector import outlets
 
 FRAME = b'{"jsonrpc":"2.0","id":1,"method":"user.get","params":{}}'
 OPENING = 3  # calls before the session is open
@@ -20,7 +21,7 @@ OPENING = 3  # calls before the session is open
 def test_the_server_takes_all_that_the_pace_lets_out(
     rate: float, burst: int, steps: list[tuple[float, int]], delay: float
 ) -> None:
-    server = Session(1, "sid", Limits(rate, burst, 256, 10), Recorder(), 0.0)
+    server = outlets.session(limits=outlets.limits(calls=Rate(rate, burst)))
     for _ in range(OPENING):
         server.receive(FRAME, 0.0)
     pace, now, out = Pace(rate, burst, 0.0), 0.0, 0
