@@ -31,7 +31,7 @@ from connector.server import Server
 from connector.session import SIGNED_OUT, Session
 from connector.socket import Socket
 from connector.subscriptions import Subscriptions
-from connector.watch import Times, Watch
+from connector.watch import Times, Verdict, Watch
 from shared import keys, rpc, secretfiles
 from shared.errors import CallError, Code, Reason
 from shared.ids import new_id
@@ -60,7 +60,7 @@ class Connector:
         times = Times(config.open_timeout, config.ping_after, config.pong_timeout)
         self._watch = Watch(times, time.monotonic())
         self._routes = _route_source(config, http)
-        forwarder = self._forwarder(http)
+        forwarder = self._forwarder = self._new_forwarder(http)
         self._lanes = Lanes(Hooks(forwarder, self._known).forward)
         self._server = Server(
             limits.anonymous(config),
@@ -106,7 +106,10 @@ class Connector:
 
     def _open_doors(self, config: Settings, client: Redis) -> None:
         verifier = Verifier(secretfiles.read(config.secrets_dir, secretfiles.SIGNING_PUBLIC))
-        devices, who = Devices(client), Peers(config.trusted_proxies)
+        devices, who = (
+            Devices(client, self._forwarder.forward, self._known),
+            Peers(config.trusted_proxies),
+        )
         signed_in = limits.signed_in(config)
         self._opener = Opener(
             verifier,
@@ -133,9 +136,11 @@ class Connector:
             limits.anonymous_address(config),
             config,
         )
-        self._door = Door(self._accept, self._http.protocol, who, config.frame_limit)
+        self._door = Door(
+            self._accept, self._http.protocol, who, config.frame_limit, config.unopened_limit
+        )
 
-    def _forwarder(self, http: aiohttp.ClientSession) -> Forwarder:
+    def _new_forwarder(self, http: aiohttp.ClientSession) -> Forwarder:
         config = self._config
         return Forwarder(
             http,
@@ -267,7 +272,8 @@ class Connector:
         if not route.public and (session.uid is None or session.opening):
             raise CallError(Reason.UNAUTHENTICATED)
         lane = self._lanes.of(route, self._bounds)
-        if not lane.put(Pending(request.method, request.params, size, session, answer)):
+        caller = session.caller
+        if not lane.put(Pending(request.method, request.params, size, session, answer, caller)):
             raise CallError(Reason.OVERLOADED, retry_after=1)
 
     def _refuse(self, failure: Exception, answer: Give, socket: Socket | None) -> None:
@@ -340,17 +346,23 @@ class Connector:
     def _look(self) -> None:
         sockets = self._server.sockets
         for session, verdict in self._watch.due(sockets, time.monotonic(), time.time()):
-            socket = sockets[session]
-            match verdict:
-                case "unopened":
-                    socket.close(SIGNED_OUT, "no session was opened")
-                case "expired":
-                    socket.close(SIGNED_OUT, "token expired")
-                case "ping":
-                    socket.ping()
-                case "dead":
-                    socket.drop()
+            try:
+                _look_at(sockets[session], verdict)
+            except Exception:  # one client's trouble
+                logger.exception("look_broke")
         self._server.look_at_slow_ones()
+
+
+def _look_at(socket: Socket, verdict: Verdict) -> None:
+    match verdict:
+        case "unopened":
+            socket.close(SIGNED_OUT, "no session was opened")
+        case "expired":
+            socket.close(SIGNED_OUT, "token expired")
+        case "ping":
+            socket.ping()
+        case "dead":
+            socket.drop()
 
 
 def _route_source(config: Settings, http: aiohttp.ClientSession) -> RouteSource:

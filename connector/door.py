@@ -14,6 +14,7 @@ from picows import WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
 from picows.picows import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-defined]
 
 from connector import peers
+from connector.crowd import Crowd
 from connector.peers import Peers
 
 PATH = "/v1"
@@ -34,14 +35,21 @@ class Door:
     """`accept` makes the listener of a WebSocket, `http` speaks with everybody else."""
 
     def __init__(
-        self, accept: Accept, http: Callable[[], asyncio.Protocol], who: Peers, frame_limit: int
+        self,
+        accept: Accept,
+        http: Callable[[], asyncio.Protocol],
+        who: Peers,
+        frame_limit: int,
+        visitors_limit: int,
     ) -> None:
+        """`visitors_limit` is how many connections from one address may not have said yet what
+        they want."""
         self._accept = accept
         self._http = http
         self._peers = who
         self._frame_limit = frame_limit
         self._server: asyncio.Server | None = None
-        self._waiting: set[_Visitor] = set()
+        self._visitors: Crowd[_Visitor] = Crowd(visitors_limit)
 
     async def open(self, host: str, port: int) -> None:
         """Listens. Raises `OSError` where the port is taken."""
@@ -52,11 +60,11 @@ class Door:
         """Takes no new connection."""
         if self._server is not None:
             self._server.close()
-        for visitor in list(self._waiting):
+        while (visitor := self._visitors.take_oldest()) is not None:
             visitor.leave()
 
     def _visitor(self) -> "_Visitor":
-        return _Visitor(self._waiting, self._speaker)
+        return _Visitor(self._visitors, self._peers, self._speaker)
 
     def _speaker(self, line: bytes, peername: Any) -> Speaker:
         """Who speaks with a connection that begins with this line."""
@@ -105,8 +113,12 @@ class Door:
 class _Visitor(asyncio.Protocol):
     """A connection until its first line is there."""
 
-    def __init__(self, waiting: "set[_Visitor]", speaker: Callable[[bytes, Any], Speaker]) -> None:
-        self._waiting = waiting
+    def __init__(
+        self, visitors: "Crowd[_Visitor]", who: Peers, speaker: Callable[[bytes, Any], Speaker]
+    ) -> None:
+        self._visitors = visitors
+        self._peers = who
+        self._place: str | None = None
         self._speaker = speaker
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle
@@ -115,7 +127,11 @@ class _Visitor(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self.leave)
-        self._waiting.add(self)
+        self._place = self._peers.limited_as(transport.get_extra_info("peername"))
+        if self._place is not None:
+            crowded = self._visitors.put(self._place, self)
+            if crowded is not None:
+                crowded.leave()
 
     def connection_lost(self, exception: Exception | None) -> None:
         self._forget()
@@ -146,7 +162,8 @@ class _Visitor(asyncio.Protocol):
 
     def _forget(self) -> None:
         self._timer.cancel()
-        self._waiting.discard(self)
+        if self._place is not None:
+            self._visitors.remove(self._place, self)
 
 
 def _feed(speaker: Speaker, data: bytes) -> None:

@@ -21,7 +21,7 @@ from connector import answers, metrics
 from connector.answers import Answer, NonsenseError, refused
 from connector.backoff import Backoff
 from connector.lanes import Pending
-from connector.routes import Routes
+from connector.routes import RESERVED, Routes
 from shared import signatures
 from shared.errors import CallError, Reason
 
@@ -174,7 +174,11 @@ class Forwarder:
         return b"".join(parts)
 
     def _is_safe(self, call: Pending) -> bool:
-        return "cid" in call.params or call.method in self._routes().reads
+        return (
+            "cid" in call.params
+            or call.method.startswith(RESERVED)
+            or call.method in self._routes().reads
+        )
 
     def _encoded(
         self, calls: Sequence[Pending], mark: bytes, refusals: dict[int, Answer]
@@ -199,7 +203,7 @@ class Forwarder:
             self._source,
             orjson.dumps(call.method),
             mark,
-            session.caller,
+            call.caller or session.caller,
             orjson.dumps(call.params),
         )
 

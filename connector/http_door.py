@@ -8,17 +8,19 @@ seconds.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import RedisError
 
 from connector import answers, metrics, peers
 from connector.answers import Answer, refused
-from connector.devices import Devices
+from connector.crowd import Crowd
+from connector.devices import Devices, Shown
 from connector.limits import Limits
 from connector.peers import Peers, place
 from connector.session import Session
@@ -34,6 +36,7 @@ RPC = "/v1/rpc"
 _ACCOUNTS = 20_000  # kept at most
 _METRICS_FOR = 1.0  # seconds
 
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Call = Callable[[Session, Request, int, Callable[[Answer], None]], None]
 
 
@@ -45,6 +48,32 @@ class _Nowhere:
 
     def write_framed(self, wire: bytes, count: int) -> None:
         pass
+
+
+class _Server(web.Server):
+    """aiohttp's, with a bounded number of connections from each address."""
+
+    def __init__(self, handler: Handler, who: Peers, limit: int, **options: Any) -> None:
+        super().__init__(handler, **options)
+        self._peers = who
+        self._crowd: Crowd[asyncio.Transport] = Crowd(limit)
+        self._places: dict[RequestHandler, tuple[str, asyncio.Transport]] = {}
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        where = self._peers.limited_as(transport.get_extra_info("peername"))
+        if where is None:
+            return
+        self._places[handler] = where, transport
+        crowded = self._crowd.put(where, transport)
+        if crowded is not None:
+            crowded.abort()
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        where, transport = self._places.pop(handler, ("", None))
+        if transport is not None:
+            self._crowd.remove(where, transport)
 
 
 class HttpDoor:
@@ -74,6 +103,8 @@ class HttpDoor:
         self._signed_in = signed_in
         self._anonymous = anonymous
         self._frame_limit = config.frame_limit
+        self._public_limit = config.public_frame_limit
+        self._device_timeout = config.open_timeout
         self._body_timeout = config.http_body_timeout
         self._answer_timeout = config.http_answer_timeout
         self._busy_limit = config.http_requests_limit
@@ -81,8 +112,10 @@ class HttpDoor:
         self._accounts: OrderedDict[object, Session] = OrderedDict()
         self._numbers = 0
         self._metrics: tuple[float, bytes] = (-_METRICS_FOR, b"")
-        self._server = web.Server(
+        self._server = _Server(
             self._answer,
+            who,
+            config.http_address_limit,
             access_log=None,
             keepalive_timeout=30.0,
             lingering_time=1.0,
@@ -132,24 +165,33 @@ class HttpDoor:
             self._busy -= 1
 
     async def _served(self, request: web.BaseRequest) -> web.StreamResponse:
+        access, refusal = self._token(request)
         try:
-            body = await self._body(request)
+            body = await self._body(request, signed_in=access is not None)
             asked = rpc.parse_request(body)
-        except CallError as refusal:
-            return _closing(None, refusal)
+        except CallError as failure:
+            return _closing(None, refusal or failure)
         except BadRequestError as bad:
             return _response(bad.id, refused(self._counted(request, bad.fault)))
         try:
-            session = await self._caller(request, asked.method, len(body))
+            session = await self._caller(request, asked.method, len(body), access, refusal)
             found = await self._called(session, asked, len(body))
-        except CallError as refusal:
-            metrics.REFUSED.labels(refusal.reason).inc()
-            found = refused(refusal)
+        except CallError as failure:
+            metrics.REFUSED.labels(failure.reason).inc()
+            found = refused(failure)
         return _response(asked.id, found)
 
-    async def _body(self, request: web.BaseRequest) -> bytes:
+    def _token(self, request: web.BaseRequest) -> tuple[Access | None, CallError | None]:
+        """What the request's token says, or why it is none; neither where there is none."""
+        header = request.headers.get("Authorization")
+        try:
+            return (None if header is None else self._verifier.access(tokens.bearer(header))), None
+        except CallError as refusal:
+            return None, refusal
+
+    async def _body(self, request: web.BaseRequest, *, signed_in: bool) -> bytes:
         """Raises `too_large`, and `timeout` for who sends too slowly."""
-        limit = self._frame_limit
+        limit = self._frame_limit if signed_in else self._public_limit
         if (request.content_length or 0) > limit:
             raise CallError(Reason.TOO_LARGE, f"at most {limit} bytes")
         body = bytearray()
@@ -163,22 +205,26 @@ class HttpDoor:
             raise CallError(Reason.TIMEOUT, "the body took too long") from None
         return bytes(body)
 
-    async def _caller(self, request: web.BaseRequest, method: str, size: int) -> Session:
+    async def _caller(
+        self,
+        request: web.BaseRequest,
+        method: str,
+        size: int,
+        access: Access | None,
+        refusal: CallError | None,
+    ) -> Session:
         """Who calls, and the call is counted. Raises `unauthenticated`, `token_expired`,
         `unavailable`, and as `Session.count` does."""
-        header = request.headers.get("Authorization")
-        if self._is_public(method) or header is None:
-            return self._session(request, self._stranger(request, size))
-        try:
-            access = self._verifier.access(tokens.bearer(header))
-        except CallError:
-            self._stranger(request, size)
-            raise
+        if access is None or self._is_public(method):
+            account = self._stranger(request, size)
+            if refusal is not None and not self._is_public(method):
+                raise refusal
+            return self._session(request, account)
         account = self._account(("device", access.uid, access.device), self._signed_in)
         account.count(size, time.monotonic())
-        await self._require_alive(access)
         session = self._session(request, account)
         session.sign(access.uid, access.device, access.roles)
+        await self._require_alive(Shown(session, access))
         return session
 
     def _session(self, request: web.BaseRequest, account: Session) -> Session:
@@ -201,9 +247,9 @@ class HttpDoor:
         account.count(size, time.monotonic())
         return account
 
-    async def _require_alive(self, access: Access) -> None:
+    async def _require_alive(self, shown: Shown) -> None:
         try:
-            (refusal,) = await self._devices.refusals([access])
+            (refusal,) = await self._devices.refusals([shown], self._device_timeout)
         except (RedisError, OSError, TimeoutError) as error:
             logger.warning("device_unknown", error=str(error))
             refusal = CallError(Reason.UNAVAILABLE, retry_after=1)

@@ -6,6 +6,7 @@ trimmed before it was read, deleted by a sweep, or Redis lost it) the sessions a
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -28,6 +29,7 @@ from shared import channels, keys, rpc
 logger = structlog.get_logger(__name__)
 
 _BLOCK = 1000  # ms
+_APART = 2.0  # seconds between two resyncs
 _COUNT = 200  # stream entries in one read
 
 Join = tuple[dict[str, Any], bytes]  # the header of a subscription, and its frame
@@ -57,6 +59,7 @@ class Inbox:
         self._emitter = emitter
         self._last = b"0-0"
         self._read = 0  # stream entries read since the stream began
+        self._again_at = 0.0  # when sessions may be told again that they missed something
         self.lost = False  # set from outside: Redis forgot this node
 
     async def run(self) -> None:
@@ -64,8 +67,9 @@ class Inbox:
         backoff = Backoff(0.05, 1.0)
         while True:
             try:
-                if self.lost:
+                if self.lost and time.monotonic() >= self._again_at:
                     await self._start_again()
+                    self._again_at = time.monotonic() + _APART
                 await self.deliver(await self._next())
                 backoff.reset()
             except (RedisError, OSError) as error:

@@ -38,6 +38,7 @@ class Pending:
     size: int  # bytes, of the frame it came in
     session: Session
     answer: Callable[[Answer], None]
+    caller: bytes | None = None  # who called, where the session may be somebody else's by then
 
 
 Forward = Callable[[str, Sequence[Pending]], Awaitable[list[Answer]]]

@@ -80,7 +80,7 @@ def anonymous(config: Settings) -> Limits:
         call_bytes=config.call_bytes,
         noise=Rate(config.noise_per_second, config.noise_burst),
         frame=config.public_frame_limit,
-        in_flight=config.in_flight_limit,
+        in_flight=config.public_in_flight_limit,
         in_flight_bytes=config.in_flight_bytes,
         invalid_in_a_row=config.invalid_frames_limit,
     )

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from connector.answers import Answer, refused
 from connector.channel_sources import ChannelSources
-from connector.devices import Devices
+from connector.devices import Devices, Shown
 from connector.emitter import Emitter
 from connector.limits import Limits
 from connector.registry import Registry
@@ -34,6 +34,7 @@ from shared.tokens import Access, Verifier
 logger = structlog.get_logger(__name__)
 
 M = TypeVar("M", bound=BaseModel)
+_SIDE_BY_SIDE = 4  # batches, so that one that waits for a function holds up few
 _Short = Annotated[str, StringConstraints(max_length=100)]
 
 
@@ -96,7 +97,7 @@ class Opener:
         self._batch = batch
         self._timeout = timeout
         self._waiting: list[_Asked] = []
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def open(
         self, session: Session, params: dict[str, Any], answer: Callable[[Answer], None]
@@ -123,27 +124,26 @@ class Opener:
 
     @property
     def idle(self) -> bool:
-        return self._task is None
+        return not self._tasks
 
     def _put(self, asked: _Asked) -> None:
         self._waiting.append(asked)
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+        if len(self._tasks) < _SIDE_BY_SIDE:
+            task = asyncio.get_running_loop().create_task(self._run())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _run(self) -> None:
-        try:
-            while self._waiting:
-                batch = self._waiting[: self._batch]
-                del self._waiting[: self._batch]
-                await self._decide(batch)
-                for asked in batch:
-                    try:
-                        self._answer(asked)
-                    except Exception:  # one client's trouble
-                        logger.exception("answer_broke")
-                self._registry.changed()
-        finally:
-            self._task = None
+        while self._waiting:
+            batch = self._waiting[: self._batch]
+            del self._waiting[: self._batch]
+            await self._decide(batch)
+            for asked in batch:
+                try:
+                    self._answer(asked)
+                except Exception:  # one client's trouble
+                    logger.exception("answer_broke")
+            self._registry.changed()
 
     async def _decide(self, batch: list[_Asked]) -> None:
         """Finds who may not, and gives the others their channels."""
@@ -166,7 +166,9 @@ class Opener:
         for asked in opening:
             self._subscriptions.subscribe(asked.session, channels.user(asked.access.uid))
         await self._registry.flush()
-        refusals = await self._devices.refusals([each.access for each in batch])
+        refusals = await self._devices.refusals(
+            [Shown(each.session, each.access) for each in batch], self._timeout
+        )
         for asked, refusal in zip(batch, refusals, strict=True):
             asked.refusal, asked.checked = refusal, True
         sessions = [each.session for each in opening if each.refusal is None]

@@ -44,6 +44,14 @@ class Peers:
             found = given
         return str(found)
 
+    def limited_as(self, peername: Any) -> str | None:
+        """As whose a connection counts, before anything is read from it: None for a trusted
+        proxy's, which are many people's."""
+        peer = _parsed(str(peername[0])) if isinstance(peername, tuple) and peername else None
+        if peer is None:
+            return ""
+        return None if self._is_trusted(peer) else place(str(peer))
+
     def _is_trusted(self, address: Address) -> bool:
         return any(address in network for network in self._trusted)
 

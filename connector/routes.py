@@ -44,6 +44,8 @@ logger = structlog.get_logger(__name__)
 TOPIC = "stonechat"
 RESERVED = "session."  # methods of the connector itself; functions answer some of them to it alone
 CHANNELS = "session.channels"
+CHECK = "session.check"  # whether a device is still signed in
+_CHECKER = "auth"
 _ANSWER_BYTES = 8 * 1024 * 1024  # of the gateway's list of functions
 _APART = 0.5  # seconds between two refreshes, whoever wants them
 _WAITING = 1000  # callers that may wait for one
@@ -124,6 +126,7 @@ class Routes:
     methods: dict[str, Route] = field(default_factory=dict)
     reads: frozenset[str] = frozenset()
     channel_sources: tuple[ChannelSource, ...] = ()
+    checker: str | None = None  # the function that knows who is signed in
     events: dict[str, frozenset[str]] = field(default_factory=dict)
     hooks: dict[str, tuple[Hook, ...]] = field(default_factory=dict)
 
@@ -133,6 +136,7 @@ def build(functions: Mapping[str, Mapping[str, str]], before: Routes) -> Routes:
     methods: dict[str, Route] = {}
     reads: set[str] = set()
     channel_sources = []
+    checker = None
     events = {}
     hooks: dict[str, tuple[Hook, ...]] = {}
     for function, annotations in sorted(functions.items()):
@@ -145,6 +149,8 @@ def build(functions: Mapping[str, Mapping[str, str]], before: Routes) -> Routes:
         for name in _names(annotations, "stonechat.methods"):
             if name == CHANNELS:
                 channel_sources.append(_channel_source(function, annotations))
+            elif name == CHECK and function == _CHECKER:
+                checker = function
             elif _may_have(function, name):
                 route = _route(function, name, annotations)
                 if name in methods:
@@ -152,7 +158,7 @@ def build(functions: Mapping[str, Mapping[str, str]], before: Routes) -> Routes:
                 methods[name] = route
         own = (name for name, route in methods.items() if route.function == function)
         reads |= {CHANNELS, *own}.intersection(_names(annotations, "stonechat.reads"))
-    return Routes(methods, frozenset(reads), tuple(channel_sources), events, hooks)
+    return Routes(methods, frozenset(reads), tuple(channel_sources), checker, events, hooks)
 
 
 def annotations_of(functions: Any) -> dict[str, dict[str, str]]:

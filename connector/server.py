@@ -6,11 +6,11 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from connector import metrics
+from connector.crowd import Crowd
 from connector.limits import Limits
 from connector.peers import place
 from connector.session import ABUSE, GOING_AWAY, Session
 from connector.socket import Socket
-from connector.unopened import Unopened
 from shared.ids import new_id
 from shared.rpc import Request
 from shared.settings import Settings
@@ -48,7 +48,7 @@ class Server:
         self._on_read = on_read
         self._sessions_limit = config.sessions_limit
         self._slow_after = config.slow_reader_timeout
-        self._unopened: Unopened[Socket] = Unopened(config.unopened_limit)
+        self._unopened: Crowd[Socket] = Crowd(config.unopened_limit)
         self._slow: dict[Socket, None] = {}
         self._numbers = 0
         self._empty: asyncio.Event | None = None

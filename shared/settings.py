@@ -165,6 +165,9 @@ class Settings(BaseSettings):
     public_address_burst: int = Field(
         2000, gt=0, description="public calls over HTTP from one address at once"
     )
+    public_in_flight_limit: int = Field(
+        16, gt=0, description="unanswered calls of a socket without a session before reading pauses"
+    )
     public_frame_limit: int = Field(
         8 * 1024, gt=0, description="bytes of a call by who has not signed in"
     )
@@ -194,6 +197,9 @@ class Settings(BaseSettings):
     )
     http_body_timeout: float = Field(10.0, gt=0, description="seconds for the body of a request")
     http_answer_timeout: float = Field(40.0, gt=0, description="seconds for the answer to one")
+    http_address_limit: int = Field(
+        1000, ge=1, description="HTTP connections from one address; the oldest go first"
+    )
     http_requests_limit: int = Field(1000, ge=1, description="requests of a connector at once")
     lanes: int = Field(4, ge=1, description="lanes of a function; its annotation overrides")
     lane_late_batches: int = Field(

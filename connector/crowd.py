@@ -1,4 +1,5 @@
-"""Sockets that have not opened a session yet: a few of each address, and the oldest go first."""
+"""Connections of one kind, such as those that have not opened a session yet: a bounded number from
+each address, and the oldest go first."""
 
 from collections import OrderedDict
 from typing import Generic, TypeVar
@@ -6,7 +7,7 @@ from typing import Generic, TypeVar
 S = TypeVar("S")
 
 
-class Unopened(Generic[S]):
+class Crowd(Generic[S]):
     """`put` and `remove` cost the same however many there are."""
 
     def __init__(self, limit: int) -> None:
@@ -17,19 +18,19 @@ class Unopened(Generic[S]):
     def __len__(self) -> int:
         return sum(map(len, self._places.values()))
 
-    def put(self, place: str, socket: S) -> S | None:
+    def put(self, place: str, one: S) -> S | None:
         """Takes one more. Gives back the oldest of its place where those are too many now."""
-        sockets = self._places.setdefault(place, OrderedDict())
-        sockets[socket] = None
-        return sockets.popitem(last=False)[0] if len(sockets) > self._limit else None
+        there = self._places.setdefault(place, OrderedDict())
+        there[one] = None
+        return there.popitem(last=False)[0] if len(there) > self._limit else None
 
-    def remove(self, place: str, socket: S) -> None:
+    def remove(self, place: str, one: S) -> None:
         """It has opened a session, or is gone. Safe to repeat."""
-        sockets = self._places.get(place)
-        if sockets is None:
+        there = self._places.get(place)
+        if there is None:
             return
-        sockets.pop(socket, None)
-        if not sockets:
+        there.pop(one, None)
+        if not there:
             del self._places[place]
 
     def take_oldest(self) -> S | None:
