@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     body_limit: int = Field(32 * 1024, gt=0, description="bytes of one entry's body as JSON")
     recall_window: int = Field(86400, ge=0, description="seconds to recall one's own, 0: always")
     mentions_limit: int = Field(50, ge=0)
+    answer_bytes: int = Field(256 * 1024, gt=0, description="of one page, then there is a next one")
     history_limit: int = Field(200, gt=0, description="entries in one answer")
     commit_limit: int = Field(500, gt=0, description="entries in one insert")
     hole_age: float = Field(2.0, gt=0, description="seconds before a reader fills a hole")
@@ -60,6 +61,14 @@ class Settings(BaseSettings):
     groups_limit: int = Field(2000, ge=1, description="groups of one person")
     group_uids_limit: int = Field(2500, ge=1, description="people in one call")
     group_admins_limit: int = Field(100, ge=0, description="admins of one group")
+    late_limit: int = Field(
+        200,
+        ge=0,
+        description="members who joined after a message and are told of its edit one by one",
+    )
+    group_policy: Literal["anyone", "friends", "nobody"] = Field(
+        "anyone", description="who adds people to groups without asking, unless they say otherwise"
+    )
     copy_ttl: int = Field(600, gt=0, description="seconds that copies of such facts live in Redis")
 
     # People.
@@ -71,6 +80,14 @@ class Settings(BaseSettings):
         1024, gt=0, description="bytes of what one notes of a friend, as JSON"
     )
     blocks_limit: int = Field(5000, gt=0, description="people that one person has blocked")
+
+    # What strangers may do to one person.
+    open_invitations_limit: int = Field(200, ge=1, description="to groups, unanswered")
+    added_per_day: int = Field(100, ge=1, description="groups that strangers put one into")
+    open_requests_limit: int = Field(200, ge=1, description="to be friends, unanswered")
+    first_messages_per_hour: int = Field(
+        100, ge=0, description="conversations that one begins with people who are no friends"
+    )
 
     # The bus.
     node_stream_length: int = Field(10_000, gt=0, description="entries kept for a slow node")

@@ -94,6 +94,17 @@ class States:
             execute(pipe)
         self._registered.add(new)
 
+    def new(self, conversations: Iterable[tuple[str, Conversation]]) -> set[str]:
+        """Those direct conversations that nobody has begun. Costs nothing for those known here."""
+        named = dict(conversations)
+        unknown = [name for name in self._registered.unknown(named) if named[name].kind == "d"]
+        # Of both people, as one alone may have noted something of a conversation that is none.
+        keys = [f"{uid} {name}" for name in unknown for uid in named[name].ids]
+        found = {each["_id"] for each in find(self._conversations, keys, fields={"_id": True})}
+        return {
+            name for name in unknown if not all(f"{uid} {name}" in found for uid in named[name].ids)
+        }
+
     def read(self, marks: Sequence[tuple[str, str, int]]) -> None:
         """(uid, conversation, seq): all up to `seq` was read. A lower mark changes nothing."""
         self._conversations.bulk_write(

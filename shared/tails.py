@@ -18,7 +18,7 @@ from redis.client import Pipeline
 from shared import keys
 from shared.collections import Document
 from shared.content import Keyring
-from shared.entry import shown
+from shared.entry import listed, shown
 from shared.scripts import Script, execute
 
 # A number and an entry for each key; a tail only moves on.
@@ -82,7 +82,10 @@ class Tails:
             documents = self._newest(missing)
             with self._redis.pipeline(transaction=False) as pipe:
                 newest = {
-                    conv: (document["seq"], orjson.dumps(shown(document, None, self._content)))
+                    conv: (
+                        document["seq"],
+                        orjson.dumps(listed(shown(document, None, self._content))),
+                    )
                     for conv, document in documents.items()
                 }
                 # That a log is empty is kept as well; its first entry moves the tail on.

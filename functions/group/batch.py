@@ -9,7 +9,6 @@ from shared.call import Call
 from shared.changes import Change
 from shared.collections import Document
 from shared.combining import Combiner
-from shared.commands import command_key
 from shared.errors import CallError, Reason
 from shared.groups import groups
 from shared.members import busy
@@ -27,18 +26,19 @@ Make = Callable[[GroupCall, str], Document]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A command on its way. `enters` is whether people may become members by it; `make` gives the
-    document of a group that is not there."""
+    """A command on its way. `enters` is whether people may become members by it; `ended` is whether
+    it is for dismissed groups too; `make` gives the document of a group that is not there."""
 
     gid: str
     call: GroupCall
     act: Act
     enters: bool
+    ended: bool
     make: Make | None
 
-    @property
-    def key(self) -> str:
-        return command_key(self.call.uid, self.call.method, self.call.cid or "")
+    def fits(self, group: Document) -> bool:
+        """Whether such a group takes the command."""
+        return not group["dismissed"] or self.ended or self.make is not None
 
     def people(self) -> list[str]:
         """Whom the command may be about."""
@@ -58,6 +58,7 @@ def run(
     act: Act,
     *,
     enters: bool = False,
+    ended: bool = False,
     gid: Callable[[GroupCall], str] = lambda call: str(call.params.gid),
     make: Make | None = None,
 ) -> list[Any]:
@@ -66,7 +67,7 @@ def run(
     turns: dict[str, dict[int, Turn]] = {}
     for index, call in enumerate(calls):
         name = gid(call)
-        turns.setdefault(name, {})[index] = Turn(name, call, act, enters, make)
+        turns.setdefault(name, {})[index] = Turn(name, call, act, enters, ended, make)
     for name, own in turns.items():
         for index, answer in zip(own, _share(name).run(list(own.values())), strict=True):
             answers[index] = answer
@@ -103,7 +104,7 @@ class _Scenes:
     def __init__(self, gid: str, turns: Sequence[Turn]) -> None:
         self._gid = gid
         self._turns = turns
-        self._keys = [turn.key for turn in turns]
+        self._keys = [turn.call.key for turn in turns]
         self._answers: list[Any] = []
         self._kept: dict[str, Any] = {}
 
@@ -122,7 +123,9 @@ class _Scenes:
         for key, turn in zip(self._keys, self._turns, strict=True):
             if key in known:
                 self._answers.append(known[key])
-            elif scene is None:
+            elif scene is not None and key in scene.results:
+                self._answers.append(scene.results[key])
+            elif scene is None or not turn.fits(scene.group):
                 self._answers.append(turn.absent())
             elif not self._play_one(scene, key, turn):
                 break
@@ -134,11 +137,11 @@ class _Scenes:
         return change
 
     def _scene(self, present: Document | None) -> Scene | None:
-        """None for a group that is not there."""
+        """None for a group that is not there, or not for any of these commands."""
         first = self._turns[0]
         if present is None and first.make is not None:
             present = first.make(first.call, self._gid)
-        if present is None or present["dismissed"]:
+        if present is None or not any(turn.fits(present) for turn in self._turns):
             return None
         people = {uid for turn in self._turns for uid in turn.people()}
         entering = {uid for turn in self._turns if turn.enters for uid in turn.people()}

@@ -120,8 +120,9 @@ def read_history(calls: Sequence[Call[ReadHistory]]) -> list[Any]:
         elif answers[index] is None:
             wanted[index] = Wanted(params.conv, params.limit, view, params.after, params.before)
     for index, page in zip(wanted, history().read(list(wanted.values())), strict=True):
+        uid, first = calls[index].uid, wanted[index].view.first
         answers[index] = {
-            "entries": [shown(each, calls[index].uid, log().content) for each in page.entries],
+            "entries": [shown(each, uid, log().content, first) for each in page.entries],
             "last_seq": page.last_seq,
             "more": page.more,
         }

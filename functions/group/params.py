@@ -74,10 +74,22 @@ class Nickname(Command):
     nickname: str = Field(max_length=64)
 
 
-class ListMembers(Params):
-    gid: Id
+class Page(Params):
+    """A page of what follows the id `after`."""
+
     after: str = Field("", max_length=40)
+    limit: int = Field(200, ge=1, le=500)
+
+
+class ListRequests(Page):
+    gid: Id
+
+
+class ListMembers(Page):
+    gid: Id
     limit: int = Field(100, ge=1, le=1000)
+    state: Literal["member", "blocked", "muted"] = "member"
+    role: Literal["owner", "admin", "member"] | None = None
 
 
 class Search(Params):
