@@ -84,5 +84,8 @@ def house(monkeypatch: pytest.MonkeyPatch, **values: str) -> Iterator[None]:
         for name, value in values.items():
             patch.setenv(f"STONECHAT_{name.upper()}", value)
         settings.cache_clear()
-        yield
-    settings.cache_clear()
+        try:
+            yield
+        finally:
+            patch.undo()
+            settings.cache_clear()

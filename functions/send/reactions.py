@@ -55,23 +55,27 @@ class Asked(NamedTuple):
 
 def react(calls: Sequence[Call[React]]) -> list[Any]:
     known = expiring().results([call.key for call in calls])
+    asked = _asked({index: call for index, call in enumerate(calls) if call.key not in known})
+    reactions = _reactions(asked.values())
+    answers: dict[int, Any] = {}
+    waiting: dict[int, Asked] = {}
     firsts: dict[str, int] = {}
-    for index, call in enumerate(calls):
-        if call.key not in known:
-            firsts.setdefault(call.key, index)
-    made = _answers(_asked({index: calls[index] for index in firsts.values()}))
-    done = {calls[index].key: each for index, each in made.items() if isinstance(each, dict)}
+    for index, each in asked.items():
+        if each.call.key in firsts:
+            continue  # the same command again, which gets the same answer
+        try:
+            _settled(each, reactions.get(each.where, []))
+        except CallError as refusal:
+            answers[index] = refusal
+        else:
+            waiting[index] = each
+            firsts[each.call.key] = index
+    answers |= _answers(waiting, reactions)
+    for key, index in firsts.items():
+        known[key] = answers[index]
+    done = {key: known[key] for key in firsts if isinstance(known[key], dict)}
     expiring().keep_first({key: orjson.dumps(each) for key, each in done.items()})
-    known |= done
-    # A command whose first run was refused may be tried again.
-    again = [
-        index
-        for index, call in enumerate(calls)
-        if call.key not in known and firsts[call.key] != index
-    ]
-    if again:
-        made |= dict(zip(again, react([calls[index] for index in again]), strict=True))
-    return [known.get(call.key, made.get(index)) for index, call in enumerate(calls)]
+    return [answers[i] if i in answers else known[call.key] for i, call in enumerate(calls)]
 
 
 def _asked(calls: Mapping[int, Call[React]]) -> dict[int, Asked]:
@@ -90,13 +94,13 @@ def _asked(calls: Mapping[int, Call[React]]) -> dict[int, Asked]:
     return found
 
 
-def _answers(waiting: dict[int, Asked]) -> dict[int, Any]:
-    """What becomes of each call. Those of one person about one message follow each other."""
+def _answers(
+    waiting: dict[int, Asked], reactions: Mapping[Place, Sequence[Reaction]]
+) -> dict[int, Any]:
+    """What becomes of each call, of which those of one person about one message follow each other;
+    `reactions` are those that were there a moment ago."""
     answers: dict[int, Any] = {}
     for _ in range(_ROUNDS):
-        if not waiting:
-            break
-        reactions = _reactions(waiting.values())
         drafts: dict[int, tuple[Draft, dict[str, int] | None]] = {}
         taken: set[Place] = set()
         for index, asked in waiting.items():
@@ -120,6 +124,9 @@ def _answers(waiting: dict[int, Asked]) -> dict[int, Any]:
             elif answer is not None or outcome.fresh:
                 answers[index] = answer or {"seq": outcome.seq, "ts": outcome.ts}
         waiting = {index: asked for index, asked in waiting.items() if index not in answers}
+        if not waiting:
+            break
+        reactions = _reactions(waiting.values())
     return answers | {index: CallError(Reason.UNAVAILABLE, retry_after=1) for index in waiting}
 
 

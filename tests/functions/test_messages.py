@@ -4,12 +4,15 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import orjson
 import pytest
 
 from functions.send.emojis import is_emoji
 from local.stack import Stack
+from shared.announcer import Announcement, deliveries
 from shared.collections import COMMANDS, MESSAGES
 from shared.ids import new_id
+from shared.members import late
 from shared.settings import settings
 from shared.stores import database
 from tests.calling import Person, answers, forget, house
@@ -42,28 +45,28 @@ def test_what_was_passed_on_is_not_edited(pair: tuple[Person, Person, str]) -> N
 
 
 def test_what_one_does_not_see_is_not_found(stores: Stack) -> None:
-    owner, member, late = Person(), Person(), Person()
+    owner, member, newer = Person(), Person(), Person()
     gid, conv = grouped(owner, member)
     ref = owner.send(conv, "before her time")
-    owner.do("group.invite", gid=gid, uids=[late.uid])
-    owner.do("group.set_role", gid=gid, uid=late.uid, role="admin")
+    owner.do("group.invite", gid=gid, uids=[newer.uid])
+    owner.do("group.set_role", gid=gid, uid=newer.uid, role="admin")
     react = {"conv": conv, "ref": ref, "emoji": "👍"}
-    assert late.refused("message.react", **react).reason == "not_found"
-    assert late.refused("message.react", **react, remove=True).reason == "not_found"
-    assert late.refused("message.recall", conv=conv, ref=ref).reason == "not_found"
+    assert newer.refused("message.react", **react).reason == "not_found"
+    assert newer.refused("message.react", **react, remove=True).reason == "not_found"
+    assert newer.refused("message.recall", conv=conv, ref=ref).reason == "not_found"
     edit = {"conv": conv, "ref": ref, "body": {"text": "x"}}
-    assert late.refused("message.edit", **edit).reason == "not_found"
+    assert newer.refused("message.edit", **edit).reason == "not_found"
     owner.do("group.update", gid=gid, settings={"history": "all"})
-    late.do("message.react", **react)
-    late.do("message.recall", conv=conv, ref=ref)
+    newer.do("message.react", **react)
+    newer.do("message.recall", conv=conv, ref=ref)
 
 
 @pytest.mark.parametrize("what", ["message.edit", "message.react", "message.recall"])
 def test_what_is_about_an_unseen_message_has_no_body(stores: Stack, what: str) -> None:
-    owner, member, late = Person(), Person(), Person()
+    owner, member, newer = Person(), Person(), Person()
     gid, conv = grouped(owner, member)
     old = owner.send(conv, "old")
-    owner.do("group.invite", gid=gid, uids=[late.uid])
+    owner.do("group.invite", gid=gid, uids=[newer.uid])
     new = owner.send(conv, "new")
     given: dict[str, dict[str, Any]] = {
         "message.edit": {"body": {"text": "secret"}},
@@ -76,13 +79,28 @@ def test_what_is_about_an_unseen_message_has_no_body(stores: Stack, what: str) -
         (found,) = [each for each in person.history(conv) if each.get("ref") == ref]
         return found
 
-    assert "body" not in about(late, old)
-    for person, ref in ((late, new), (member, old), (member, new), (owner, old)):
+    assert "body" not in about(newer, old)
+    for person, ref in ((newer, new), (member, old), (member, new), (owner, old)):
         assert "body" in about(person, ref)
-    listed = late.call("conversation.list")["conversations"]
+    listed = newer.call("conversation.list")["conversations"]
     assert "secret" not in str([each.get("last_entry") for each in listed])
     owner.do("group.update", gid=gid, settings={"history": "all"})
-    assert "body" in about(late, old)
+    assert "body" in about(newer, old)
+
+
+def test_where_many_joined_later_all_fetch_an_edit(stores: Stack) -> None:
+    owner, others = Person(), [Person() for _ in range(3)]
+    gid, conv = grouped(owner)
+    ref = owner.send(conv)
+    owner.do("group.invite", gid=gid, uids=[each.uid for each in others])
+    assert set(late(gid, ref, 3) or ()) == {each.uid for each in others}
+    assert late(gid, ref, 2) is None
+    assert late(gid, owner.send(conv), 0) == ()
+    place = {"conv": conv, "seq": 7, "sender": owner.uid, "type": "edit", "cid": "c"}
+    (told,) = deliveries(Announcement(place, b'{"body":{"text":"secret"}}', late=None))
+    assert b"secret" not in told.frame
+    hint = {"conv": conv, "last_seq": 7}
+    assert (orjson.loads(told.frame)["params"], told.to) == (hint, (f"group:{gid}",))
 
 
 def test_the_past_is_open_to_present_members_only(stores: Stack) -> None:
@@ -132,8 +150,8 @@ def test_admins_recall_whatever_its_age_and_others_for_a_while(
     refs = [member.send(conv), member.send(conv)]
     age = {"$inc": {"ts": -settings().recall_window * 1000 - 1000}}
     database()[MESSAGES].update_many({"conv": conv, "seq": {"$in": refs}}, age)
-    late = member.refused("message.recall", conv=conv, ref=refs[0])
-    assert (late.reason, late.message) == ("forbidden", "too late to recall")
+    refusal = member.refused("message.recall", conv=conv, ref=refs[0])
+    assert (refusal.reason, refusal.message) == ("forbidden", "too late to recall")
     owner.do("message.recall", conv=conv, ref=refs[0])
     with house(monkeypatch, recall_window="0"):
         member.do("message.recall", conv=conv, ref=refs[1])
