@@ -357,7 +357,7 @@ async def test_everybody_knows_the_same_in_the_end(cast: Cast) -> None:
         (owner, "group.mute", {"uid": uid["stranger"], "until": 2**50}),
         (owner, "group.mute", {"until": 2**50}),
         (stranger, "group.leave", {}),
-        (owner, "group.invite", {"uids": [uid["stranger"]]}),
+        (stranger, "group.join", {}),
         (owner, "group.remove", {"uids": [uid["other"]]}),
         (owner, "group.block", {"uids": [uid["stranger"]]}),
         (owner, "group.transfer", {"uid": uid["member"]}),
