@@ -70,6 +70,11 @@ def attempts_pause(username: str) -> str:
     return f"attempts:{username}:pause"
 
 
+def first_messages(uid: str) -> str:
+    """String with a TTL: how many strangers this person wrote to first of late."""
+    return f"first:{uid}"
+
+
 def typing(conv: str, uid: str) -> str:
     """String with a TTL: a typing signal passed a moment ago."""
     return f"typing:{conv}:{uid}"

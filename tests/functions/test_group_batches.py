@@ -8,7 +8,7 @@ import pytest
 from pymongo.collection import Collection
 
 from functions.group import batch, commands
-from functions.group.models import CommandOnPeople, Nickname, SetRole
+from functions.group.params import CommandOnPeople, Nickname, SetRole
 from local.stack import Stack
 from shared.call import Call, Caller
 from shared.ids import new_id

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
+from shared.pages import Cursor, Limit
 from shared.params import Cid, Ext, Id, Params, at_most
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
@@ -75,10 +76,20 @@ class Nickname(Command):
     nickname: str = Field(max_length=64)
 
 
-class ListMembers(Params):
+class Page(Params):
+    after: Cursor | None = None
+    limit: Limit = 200
+
+
+class ListRequests(Page):
     gid: Id
-    after: str = Field("", max_length=40)
-    limit: int = Field(100, ge=1, le=1000)
+
+
+class ListMembers(Page):
+    gid: Id
+    limit: Limit = 100
+    state: Literal["member", "blocked", "muted"] = "member"
+    role: Literal["owner", "admin", "member"] | None = None
 
 
 class Search(Params):
