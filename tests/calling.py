@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import orjson
 import pytest
 
 from local import reference
@@ -44,7 +45,7 @@ class Person:
         (answer,) = function_of(method).answer([self.event(method, **params)])
         if isinstance(answer, CallError):
             raise answer
-        return answer
+        return _sent(answer)
 
     def do(self, method: str, **params: Any) -> Any:
         """The same, a new command."""
@@ -69,7 +70,12 @@ class Person:
 def answers(*events: Event) -> list[Any]:
     """Of one batch: a result, or the reason of the refusal, for each."""
     found = function_of(events[0].method).answer(events)
-    return [str(each.reason) if isinstance(each, CallError) else each for each in found]
+    return [str(each.reason) if isinstance(each, CallError) else _sent(each) for each in found]
+
+
+def _sent(answer: Any) -> Any:
+    """As it arrives: some of an answer is JSON already."""
+    return orjson.loads(orjson.dumps(answer))
 
 
 def forget() -> None:

@@ -106,8 +106,8 @@ def join(calls: Sequence[Call[Command]]) -> list[Any]:
 
 @group.batch("group.leave", result=State)
 def leave(calls: Sequence[Call[Command]]) -> list[Any]:
-    """`state` is `left`; takes back a request to join. Who leaves a dismissed group has it in no
-    list any more. Refuses with `not_a_member`, and `conflict` for the owner."""
+    """`state` is `left`; takes back a request to join. Of a dismissed group nobody
+    else is told. Refuses with `not_a_member`, and `conflict` for the owner."""
     return run(calls, commands.leave, ended=True)
 
 

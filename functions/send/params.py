@@ -17,7 +17,9 @@ def _emoji(text: str) -> str:
     return text
 
 
-Emoji = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_emoji)]
+Emoji = Annotated[
+    str, Field(min_length=1, max_length=64, examples=["👍", ":party:"]), AfterValidator(_emoji)
+]
 
 
 class Source(Params):
