@@ -24,7 +24,12 @@ Runs = Annotated[int, typer.Option(min=1, help="of which the medians are taken")
 Peers = Annotated[bool, typer.Option(help="measure ejabberd beside us, where it is installed")]
 OUT = Path("benchmarks/results")
 # A person's limits are not what is measured: one generator stands for thousands of people.
-FREE = {"STONECHAT_RATE_PER_SECOND": "100000", "STONECHAT_RATE_BURST": "1000000"}
+FREE = {
+    "STONECHAT_RATE_PER_SECOND": "100000",
+    "STONECHAT_RATE_BURST": "1000000",
+    "STONECHAT_FIRST_MESSAGES_PER_HOUR": "1000000",
+    "STONECHAT_ADDED_PER_DAY": "1000000",
+}
 
 
 def run(

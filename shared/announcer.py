@@ -5,7 +5,7 @@ Everyone on the conversation's channels gets the entry; the sender's devices get
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import orjson
 import redis
@@ -13,7 +13,8 @@ import redis
 from shared import bodies, channels, events, keys, rpc
 from shared.bus import Bus, Delivery
 from shared.collections import Document
-from shared.conversation import parse
+from shared.conversation import Conversation, parse
+from shared.entry import Draft, unbodied
 from shared.events import Happened
 from shared.scripts import execute
 from shared.tails import Tails
@@ -24,12 +25,34 @@ _PLACE = ("conv", "seq", "id", "sender", "type", "ts")
 
 class Announcement(NamedTuple):
     """A stored entry, what all may see of it as JSON, the session that needs no telling, and people
-    who are told besides those who listen."""
+    who are told besides those who listen. `outside` is whether its sender is not told. Those who
+    are `late` may not see its body; where they are too many to name (None), all are told to fetch
+    it."""
 
     document: Document
     shown: bytes
     session: str | None = None
     also: tuple[str, ...] = ()
+    outside: bool = False
+    late: tuple[str, ...] | None = ()
+
+    @classmethod
+    def of(cls, document: Document, entry: dict[str, Any], draft: Draft | None = None) -> Self:
+        """That of an entry, as it follows from its draft."""
+        text = orjson.dumps(entry)
+        if draft is None:
+            return cls(document, text)
+        return cls(document, text, draft.session, draft.also, draft.outside, draft.late)
+
+    @property
+    def unbodied(self) -> bytes:
+        """As those have it who may not see what it is about."""
+        return orjson.dumps(unbodied(orjson.loads(self.shown)))
+
+    @property
+    def listed(self) -> bytes:
+        """As lists of conversations have it."""
+        return self.unbodied if self.document["type"] == "edit" else self.shown
 
 
 class Announcer:
@@ -49,7 +72,7 @@ class Announcer:
     @STEP_SECONDS.labels("publish").time()
     def _publish(self, announcements: Sequence[Announcement]) -> None:
         tails = {
-            item.document["conv"]: (item.document["seq"], item.shown) for item in announcements
+            item.document["conv"]: (item.document["seq"], item.listed) for item in announcements
         }
         told = self._events_wanted
         with self._redis.pipeline(transaction=False) as pipe:
@@ -86,17 +109,30 @@ def deliveries(item: Announcement) -> list[Delivery]:
     conversation = parse(document["conv"])
     if conversation is None:
         return []
+    if item.late is None:
+        return [_hint(item, conversation)]
     listeners = channels.listeners(conversation) + tuple(map(channels.user, item.also))
     sender = document["sender"]
     own = channels.user(sender)
-    frame = rpc.notification_of("entry", item.shown)
-    if "cid" not in document or not (own in listeners or conversation.kind == "g"):
-        return [Delivery(listeners, frame)]
-    own_entry = b'%b,"cid":%b}' % (item.shown[:-1], orjson.dumps(document["cid"]))
-    to_sender = rpc.notification_of("entry", own_entry)
-    others = tuple(name for name in listeners if name != own)
-    result = [Delivery((own,), to_sender, skip_session=item.session)]
+    result = []
+    skip = item.late
+    others = listeners
+    if not item.outside and "cid" in document and (own in listeners or conversation.kind == "g"):
+        own_entry = b'%b,"cid":%b}' % (item.shown[:-1], orjson.dumps(document["cid"]))
+        to_sender = rpc.notification_of("entry", own_entry)
+        result.append(Delivery((own,), to_sender, skip_session=item.session))
+        others = tuple(name for name in listeners if name != own)
+        skip = (sender, *skip) if conversation.kind == "g" else skip
     if others:
-        skip = (sender,) if conversation.kind == "g" else ()
+        frame = rpc.notification_of("entry", item.shown)
         result.append(Delivery(others, frame, skip_users=skip))
+    if item.late:
+        frame = rpc.notification_of("entry", item.unbodied)
+        result.append(Delivery(tuple(map(channels.user, item.late)), frame))
     return result
+
+
+def _hint(item: Announcement, conversation: Conversation) -> Delivery:
+    place = {"conv": item.document["conv"], "last_seq": item.document["seq"]}
+    frame = rpc.notification("conversation.hint", place)
+    return Delivery(channels.listeners(conversation), frame, skip_session=item.session)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from shared.bus import Item, bus
+from shared.commands import command_key, entry_command, target_of
 from shared.conversation import Conversation
 from shared.entry import Draft, Entry
 from shared.errors import CallError, Reason
@@ -47,6 +48,16 @@ class Call(Generic[P]):
             raise CallError(Reason.UNAUTHENTICATED)
         return self.caller.uid
 
+    @property
+    def target(self) -> str:
+        """What the call is about (see `commands`)."""
+        return target_of(self.params)
+
+    @property
+    def key(self) -> str:
+        """The key of this command: a repeated one has the same."""
+        return command_key(self.uid, self.method, self.target, self.cid or "")
+
     def require_member(self, conv: str) -> Conversation:
         """The conversation, if the caller belongs to it. Raises `not_a_member`."""
         return require_member(self.uid, conv)
@@ -64,13 +75,13 @@ class Call(Generic[P]):
         """Appends an entry to a conversation's log and announces it to the members, who have the
         conversation in their lists from then on. Repeating the call with its `cid` gives the same
         entry. Raises `unavailable` (safe to repeat)."""
-        command = self.method if not self._appended else f"{self.method}#{self._appended}"
-        self._appended += 1
+        command = entry_command(self.method, self.target, conv)
+        number, self._appended = self._appended, self._appended + 1
         states().register([(conv, parsed(conv))])
         draft = Draft(
             conv=conv,
             sender=self.uid,
-            command=command,
+            command=f"{command}#{number}" if number else command,
             cid=self.cid or new_id(),
             type=type,
             body=body,
@@ -88,4 +99,4 @@ class Call(Generic[P]):
 
     def derived_id(self, *parts: str) -> str:
         """The id that this command always gives: what it makes is made once."""
-        return derived_id(self.uid, self.method, self.cid or new_id(), *parts)
+        return derived_id(self.uid, self.method, self.target, self.cid or new_id(), *parts)

@@ -13,7 +13,8 @@
 | `members` | a person who is, was or may become a member | `gid uid` |
 | `friendships` | what two people are to each other (see `friendships`) | `uid uid`, sorted |
 | `presence` | the presence a person chose, and when it was last seen | uid |
-| `commands` | the first result of a changing call | `uid method cid` |
+| `commands` | the first result of a changing call, for a while | `uid method target cid` |
+| `outcomes` | the first result of a command on a group or a friendship | the same |
 """
 
 from typing import Any
@@ -35,6 +36,7 @@ MEMBERS = "members"
 FRIENDSHIPS = "friendships"
 PRESENCE = "presence"
 COMMANDS = "commands"
+OUTCOMES = "outcomes"
 
 # The store removes a document some time after the date in its `expires`.
 _EXPIRES = IndexModel([("expires", ASCENDING)], expireAfterSeconds=0, name="expires")
@@ -47,9 +49,9 @@ INDEXES: dict[str, list[IndexModel]] = {
     MESSAGES: [
         IndexModel([("conv", ASCENDING), ("seq", ASCENDING)], unique=True, name="conv_seq"),
         IndexModel(
-            [("conv", ASCENDING), ("ref", ASCENDING)],
+            [("conv", ASCENDING), ("ref", ASCENDING), ("sender", ASCENDING)],
             partialFilterExpression={"ref": {"$exists": True}},
-            name="conv_ref",
+            name="conv_ref_sender",
         ),
     ],
     CONVERSATIONS: [IndexModel([("uid", ASCENDING)], name="uid")],
@@ -61,12 +63,17 @@ INDEXES: dict[str, list[IndexModel]] = {
         )
     ],
     MEMBERS: [
-        IndexModel([("uid", ASCENDING), ("state", ASCENDING)], name="uid_state"),
-        IndexModel([("gid", ASCENDING), ("uid", ASCENDING)], name="gid_uid"),
         IndexModel(
-            [("gid", ASCENDING), ("waits", ASCENDING)],
-            partialFilterExpression={"waits": {"$exists": True}},
-            name="gid_waits",
+            [("uid", ASCENDING), ("state", ASCENDING), ("gid", ASCENDING)], name="uid_state_gid"
+        ),
+        IndexModel(
+            [("gid", ASCENDING), ("state", ASCENDING), ("uid", ASCENDING)], name="gid_state_uid"
+        ),
+        IndexModel([("gid", ASCENDING), ("first", ASCENDING)], name="gid_first"),
+        IndexModel(
+            [("uid", ASCENDING), ("added", ASCENDING)],
+            partialFilterExpression={"added": {"$exists": True}},
+            name="uid_added",
         ),
     ],
     FRIENDSHIPS: [IndexModel([("states", ASCENDING)], name="states")],

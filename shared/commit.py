@@ -11,7 +11,6 @@ was lost or stale, so it is raised to what is stored, and the drafts take number
 import time
 from collections.abc import Sequence
 
-import orjson
 import pymongo
 import redis
 import structlog
@@ -81,15 +80,16 @@ class Commit:
     def announcements(self, repeated: Sequence[Document]) -> list[Announcement]:
         """For all that this commit stored and the given repeated documents, by number."""
         items = [
-            Announcement(document, orjson.dumps(public(draft, document)), draft.session, draft.also)
+            Announcement.of(document, public(draft, document), draft)
             for draft in self._drafts
             if (document := self._placed.get(draft.key)) and document["id"] == draft.id
         ]
         others = [*self._voids, *repeated]
-        items += [
-            Announcement(document, orjson.dumps(shown(document, None, self._content)))
-            for document in others
-        ]
+        drafts = {draft.key: draft for draft in self._drafts} if repeated else {}
+        for document in others:
+            entry = shown(document, None, self._content)
+            late = drafts[document["_id"]].late if document["_id"] in drafts else ()
+            items.append(Announcement.of(document, entry)._replace(late=late))
         return sorted(items, key=lambda item: int(item.document["seq"])) if others else items
 
     def _place_all(self, attempts: int) -> None:

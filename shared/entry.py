@@ -20,8 +20,10 @@ SYSTEM = "system"  # the sender of entries that no person sent
 
 @dataclass(slots=True)
 class Draft:
-    """An entry before it has a place. `command` is the method that makes it: a repeated
-    (`sender`, `command`, `cid`) in one conversation is the same entry."""
+    """An entry before it has a place. `command` is the method that makes it (see `commands`): a
+    repeated (`sender`, `command`, `cid`) in one conversation is the same entry. Where a `slot` is
+    given it counts in place of the `cid`: of several commands for one slot a single one is stored,
+    and all get its entry."""
 
     conv: str
     sender: str
@@ -35,12 +37,15 @@ class Draft:
     forwarded: dict[str, Any] | None = None  # the first sender and ts of what is passed on
     session: str | None = None  # the sender's own, which gets the result and no `entry`
     also: tuple[str, ...] = ()  # people who are told though they listen no more
+    outside: bool = False  # whether the sender listens no more, and is not told
+    late: tuple[str, ...] | None = ()  # members who may not see its body, None where they are many
+    slot: str | None = None
     id: str = field(default_factory=new_id)
     key: str = field(init=False)  # the document's `_id`: unique for what may be stored once
     _text: bytes = field(default=b"", init=False)
 
     def __post_init__(self) -> None:
-        self.key = f"{self.conv} {self.sender} {self.command} {self.cid}"
+        self.key = f"{self.conv} {self.sender} {self.command} {self.slot or self.cid}"
 
     def text(self) -> bytes:
         """The body as JSON. Raises `TypeError` where it is none."""
@@ -90,17 +95,20 @@ def void(conv: str, seq: int, ts: int) -> Document:
     }
 
 
-def shown(document: Document, viewer: str | None, keyring: Keyring) -> dict[str, Any]:
-    """The protocol's entry, as `viewer` may see it (None: anyone but the sender). One whose body
-    does not open has none, and says that it is `unreadable`."""
-    return shown_all([document], viewer, keyring)[0]
+def shown(
+    document: Document, viewer: str | None, keyring: Keyring, first: int = 1
+) -> dict[str, Any]:
+    """The protocol's entry, as `viewer` may see it (None: anyone but the sender), whose sight of
+    the log begins with the number `first`: what is about an earlier entry has no body. One whose
+    body does not open has none either, and says that it is `unreadable`."""
+    return shown_all([document], viewer, keyring, first)[0]
 
 
 def shown_all(
-    documents: Iterable[Document], viewer: str | None, keyring: Keyring
+    documents: Iterable[Document], viewer: str | None, keyring: Keyring, first: int = 1
 ) -> list[dict[str, Any]]:
     """The same for many. What is unreadable is logged once for all."""
-    entries = [_shown(each, viewer, keyring) for each in documents]
+    entries = [_shown(each, viewer, keyring, first) for each in documents]
     lost = [entry for entry in entries if "unreadable" in entry]
     if lost:
         conv, seq = lost[0]["conv"], lost[0]["seq"]
@@ -108,9 +116,9 @@ def shown_all(
     return entries
 
 
-def _shown(document: Document, viewer: str | None, keyring: Keyring) -> dict[str, Any]:
+def _shown(document: Document, viewer: str | None, keyring: Keyring, first: int) -> dict[str, Any]:
     entry = {name: document[name] for name in ("conv", "seq", "id", "ts", "sender", "type")}
-    if "body" in document:
+    if "body" in document and document.get("ref", first) >= first:
         try:
             sealed = keyring.open(document["conv"], document["_id"], document["body"])
             entry["body"] = orjson.loads(sealed)
@@ -136,6 +144,17 @@ def public(draft: Draft, document: Document) -> dict[str, Any]:
         "body": draft.body,
     }
     return entry | _extras(draft)
+
+
+def unbodied(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry, stored or shown, as it is for who may not see what it is about."""
+    return {name: value for name, value in entry.items() if name != "body"}
+
+
+def listed(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry as lists of conversations have it, the same for all members: an edit may be of a
+    message that some of them may not see."""
+    return unbodied(entry) if entry["type"] == "edit" else entry
 
 
 def _extras(draft: Draft) -> dict[str, Any]:

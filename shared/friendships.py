@@ -19,8 +19,8 @@ from redis.client import Pipeline
 
 from shared import copies, keys, people
 from shared.changes import Changes
-from shared.collections import COMMANDS, FRIENDSHIPS, Document
-from shared.commands import Commands
+from shared.collections import FRIENDSHIPS, Document
+from shared.commands import Commands, lasting
 from shared.entry import Draft
 from shared.errors import CallError
 from shared.finds import find
@@ -221,7 +221,7 @@ def friendships() -> Friendships:
     return Friendships(
         redis_client(),
         database()[FRIENDSHIPS],
-        Commands(database()[COMMANDS], config.command_ttl, config.command_lease),
+        lasting(),
         log(),
         lifetime=config.copy_ttl,
         timeout=config.append_timeout,

@@ -36,7 +36,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Protocol, TypeVar, get_args, get_type_hints
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -45,8 +45,7 @@ from pymongo.errors import PyMongoError
 
 from shared import doors, guarding, stores, telemetry, tokens
 from shared.call import Call
-from shared.collections import COMMANDS
-from shared.commands import Commands
+from shared.commands import expiring
 from shared.doors import Event, Proposal, RawRequest, Received, Response
 from shared.errors import CallError, Reason, invalid_params
 from shared.events import Happened
@@ -247,11 +246,6 @@ class Function:
                 return route.run(RawRequest(event.method, rest, query, headers, event.body))
         raise CallError(Reason.UNAUTHENTICATED, "functions are called through a connector")
 
-    @cached_property
-    def _commands(self) -> Commands:
-        config = settings()
-        return Commands(stores.database()[COMMANDS], config.command_ttl, config.command_lease)
-
     def _register(
         self, name: str, result: Any, *, public: bool, reads: bool, batched: bool
     ) -> Callable[[F], F]:
@@ -322,18 +316,19 @@ class Function:
     def _run_one(self, method: Method, call: Call[Any]) -> Any:
         if call.cid is None or call.caller.uid is None:
             return method.run(call)
-        return self._run_once(method, call, call.caller.uid, call.cid)
+        return self._run_once(method, call)
 
-    def _run_once(self, method: Method, call: Call[Any], uid: str, cid: str) -> Any:
-        mine, result = self._commands.claim(uid, method.name, cid)
+    def _run_once(self, method: Method, call: Call[Any]) -> Any:
+        key = call.key
+        mine, result = expiring().claim(key)
         if not mine:
             return result
         try:
             result = method.run(call)
-            self._commands.keep(uid, method.name, cid, result)
+            expiring().keep(key, result)
         except Exception:
             with suppress(PyMongoError):
-                self._commands.release(uid, method.name, cid)
+                expiring().release(key)
             raise
         return result
 

@@ -26,21 +26,20 @@ from pymongo import UpdateOne
 from shared import channels, copies, keys
 from shared.bus import Item, Membership, bus
 from shared.changes import Changes, Plan
-from shared.collections import COMMANDS, GROUPS, MEMBERS, Document
-from shared.commands import Commands
+from shared.collections import GROUPS, MEMBERS, Document
+from shared.commands import lasting
 from shared.conversation import group, inbox
 from shared.entry import Draft, Entry
 from shared.errors import CallError
 from shared.finds import find
 from shared.log import log
-from shared.members import GROUP_FIELD, group_copy, member_copy, roster
+from shared.members import ENDED, GROUP_FIELD, PRESENT, group_copy, member_copy, roster
 from shared.scripts import execute
 from shared.settings import settings
 from shared.states import states
 from shared.stores import database, redis_client
 from shared.writes import ignoring_duplicates, insert_or_update
 
-PRESENT = "member"  # the state of who belongs to a group now
 _PORTION = 1000  # members at a time, where something concerns them all
 
 
@@ -49,12 +48,11 @@ class Groups:
 
     def __init__(self, client: redis.Redis, lifetime: int, timeout: float) -> None:
         """`lifetime` is the seconds that copies live; a change is given up after `timeout`."""
-        config = settings()
         self._redis = client
         self._lifetime = lifetime
         self._groups = database()[GROUPS]
         self._members = database()[MEMBERS]
-        self._commands = Commands(database()[COMMANDS], config.command_ttl, config.command_lease)
+        self._commands = lasting()
         self._changes = Changes(self._groups, self._commands, self._carry_out, timeout=timeout)
 
     def change(self, gid: str, commands: Sequence[str], plan: Plan) -> Document | None:
@@ -64,6 +62,9 @@ class Groups:
                  the group's log in order
         inboxes  [{uid, by, command, cid, body}], entries of people's inboxes
         members  {uid: fields that change}
+        quits    [uid], who leave a dismissed group, of which nothing is told
+
+        What the document is by the change says whether the group is dismissed by it.
         """
         return self._changes.make(gid, commands, plan)
 
@@ -88,14 +89,10 @@ class Groups:
         wanted = (f"{gid} {uid}" for uid in uids)
         return {each["uid"]: each for each in find(self._members, wanted)}
 
-    def requests(self, gid: str, limit: int) -> list[Document]:
-        """People who asked to join and wait."""
-        query = {"gid": gid, "waits": "requested"}
-        return list(self._members.find(query).limit(limit))
-
-    def invitations(self, uid: str) -> list[Document]:
-        """What a person is invited to."""
-        return list(self._members.find({"uid": uid, "state": "invited"}))
+    def invitations(self, uid: str, after: str, limit: int) -> list[Document]:
+        """What a person is invited to, by gid: at most `limit` behind the gid `after`."""
+        query = {"uid": uid, "state": "invited", "gid": {"$gt": after}}
+        return list(self._members.find(query).sort("gid", 1).limit(limit))
 
     def search(self, prefix: str, limit: int) -> list[Document]:
         """Listed groups by the beginning of their name, case folded."""
@@ -110,23 +107,34 @@ class Groups:
         self._publish_left(document, leaves)
         bounds: dict[str, dict[str, int]] = {}
         for step, entry in zip(intent["steps"], self._append(gid, intent), strict=True):
-            if step["body"]["event"] == "dismissed":
-                self._end(document, entry.seq)
             since = {"first": entry.seq, "joined_at": entry.ts}
             bounds |= dict.fromkeys(step["joins"], since)
             bounds |= {uid: {"last": entry.seq} for uid in step["leaves"]}
         conv, rev = group(gid), document["rev"]
+        if intent["quits"]:
+            end = {"last": log().storage.highest(conv)}
+            bounds |= dict.fromkeys(intent["quits"], end)
+            leaves += intent["quits"]
         states().joined([(uid, conv, bounds[uid]["first"]) for uid in joins], rev)
         states().left([(uid, conv, bounds[uid]["last"]) for uid in leaves], rev)
         self._record(document, intent["members"], bounds)
+        if document["dismissed"]:
+            self._end(document)
         self._publish_joined(document, joins)
 
-    def _end(self, document: Document, seq: int) -> None:
-        """Writes down for every member that the group is over with this entry."""
-        gid, after = document["_id"], ""
-        while uids := [each["uid"] for each in roster(gid, after, _PORTION)]:
-            states().left([(uid, group(gid), seq) for uid in uids], document["rev"])
-            after = uids[-1]
+    def _end(self, document: Document) -> None:
+        """Nobody belongs to the group or waits for it any more. Those who did are listed as gone,
+        and may read it to its end."""
+        gid, rev = document["_id"], document["rev"]
+        while uids := [each["uid"] for each in roster(gid, "", _PORTION)]:
+            states().ended([(uid, group(gid)) for uid in uids], rev)
+            self._become(gid, PRESENT, ENDED, rev, uid={"$in": uids})
+        for waiting in ("invited", "requested"):
+            self._become(gid, waiting, "none", rev)
+
+    def _become(self, gid: str, before: str, after: str, rev: int, **which: Any) -> None:
+        people = {"gid": gid, "state": before} | which
+        self._members.update_many(people, {"$set": {"state": after, "rev": rev}})
 
     def _record(
         self, document: Document, uids: Iterable[str], bounds: dict[str, dict[str, int]]

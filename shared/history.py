@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import orjson
-
 from shared.announcer import Announcement
 from shared.collections import Document
 from shared.commit import fill
@@ -121,10 +119,7 @@ class History:
         now = time.time_ns() // 1_000_000
         voids = fill(self._log.storage, conv, holes, now)
         self._log.announcer.announce(
-            [
-                Announcement(each, orjson.dumps(shown(each, None, self._log.content)))
-                for each in voids
-            ]
+            [Announcement.of(each, shown(each, None, self._log.content)) for each in voids]
         )
         return self._log.storage.between(conv, first, last)
 

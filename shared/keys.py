@@ -89,6 +89,11 @@ def hashed(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+def first_messages(uid: str) -> str:
+    """String with a TTL: how many strangers this person wrote to first of late."""
+    return f"first:{uid}"
+
+
 def typing(conv: str, uid: str) -> str:
     """String with a TTL: a typing signal passed a moment ago."""
     return f"typing:{conv}:{uid}"

@@ -21,6 +21,8 @@ from shared.scripts import batched, execute
 from shared.settings import settings
 from shared.stores import database, redis_client
 
+PRESENT = "member"  # the state of who belongs to a group now
+ENDED = "ended"  # of who belonged to it when it was dismissed
 RANK = {"member": 1, "admin": 2, "owner": 3}
 GROUP_FIELD = "*"  # the field of the group as a whole
 
@@ -28,7 +30,7 @@ GROUP_FIELD = "*"  # the field of the group as a whole
 class Standing(NamedTuple):
     """One person in one group. `role` is None for who is no member now. Entries from `first` to
     `last` may be read, to the end where `last` is None. `muted_until` is in ms; `size` is the
-    group's, as a member finds it."""
+    group's, as a member finds it; `open` is whether it shows its whole past to its members."""
 
     role: str | None = None
     first: int = 1
@@ -36,6 +38,7 @@ class Standing(NamedTuple):
     muted_until: int = 0
     receipts: bool = False
     size: int = 0
+    open: bool = False
 
     @property
     def may_read(self) -> bool:
@@ -138,36 +141,54 @@ class Members:
 
 def _standing(uid: str, group: dict[str, Any], member: str) -> Standing:
     state, first, last, muted = member.split(":")
+    if state not in (PRESENT, ENDED):
+        return Standing(None, int(first), int(last))
     sees_from = 1 if group["all"] else int(first)
-    if state != "member":
-        return Standing(None, sees_from, int(last))
-    if group["dismissed"]:
+    if state == ENDED or group["dismissed"]:
         return Standing(None, sees_from, None)
     role = role_of(group, uid)
-    muted_until = max(int(muted), group["muted"] if role == "member" else 0)
-    return Standing(role, sees_from, None, muted_until, group["receipts"], group["size"])
+    until = muted_until(group["muted"], int(muted), role)
+    return Standing(role, sees_from, None, until, group["receipts"], group["size"], group["all"])
+
+
+def muted_until(everyone: int, one: int, role: str) -> int:
+    """Until when (ms) somebody may not speak in a group: one for whom this time was set, and
+    another for everyone. The owner always may, and everyone are but members."""
+    if role == "owner":
+        return 0
+    return max(one, everyone) if role == "member" else one
 
 
 def groups_of(uids: Iterable[str]) -> dict[str, set[str]]:
-    """The groups (gids) of which each person is a member."""
+    """The groups (gids) of which each person is a member, the dismissed left out."""
     found: dict[str, set[str]] = {uid: set() for uid in uids}
     fields = {"_id": False, "gid": True, "uid": True}
-    for each in find(database()[MEMBERS], found, by="uid", fields=fields, state="member"):
+    for each in find(database()[MEMBERS], found, by="uid", fields=fields, state=PRESENT):
         found[each["uid"]].add(each["gid"])
     return found
 
 
-def busy(uids: Iterable[str], limit: int) -> set[str]:
-    """Those who are in `limit` groups or more."""
-    crowded = set()
+def busy(uids: Iterable[str], limit: int, state: str = PRESENT) -> set[str]:
+    """Those who are in `limit` groups or more, or have this other state in as many."""
+    return set(_counted(uids, limit, state=state))
+
+
+def added_of_late(uids: Iterable[str], limit: int, since: int) -> dict[str, int]:
+    """Those whom strangers put into `limit` groups or more since this time (ms), and when the first
+    of that was."""
+    return _counted(uids, limit, added={"$gt": since})
+
+
+def _counted(uids: Iterable[str], limit: int, **which: Any) -> dict[str, int]:
+    crowded: dict[str, int] = {}
     for portion in portions(uids):
         counted = database()[MEMBERS].aggregate(
             [
-                {"$match": {"uid": {"$in": portion}, "state": "member"}},
-                {"$group": {"_id": "$uid", "count": {"$sum": 1}}},
+                {"$match": {"uid": {"$in": portion}} | which},
+                {"$group": {"_id": "$uid", "count": {"$sum": 1}, "first": {"$min": "$added"}}},
             ]
         )
-        crowded |= {each["_id"] for each in counted if each["count"] >= limit}
+        crowded |= {each["_id"]: each["first"] for each in counted if each["count"] >= limit}
     return crowded
 
 
@@ -176,10 +197,27 @@ def members_of(gid: str, limit: int) -> list[str]:
     return [each["uid"] for each in roster(gid, "", limit)]
 
 
-def roster(gid: str, after: str, limit: int) -> list[Document]:
-    """The members of a group by uid, at most `limit` of those behind the uid `after`."""
-    query = {"gid": gid, "uid": {"$gt": after}, "state": "member"}
+def roster(
+    gid: str,
+    after: str,
+    limit: int,
+    state: str = PRESENT,
+    *,
+    among: Mapping[str, Any] | None = None,
+    **also: Any,
+) -> list[Document]:
+    """Those in this state by uid, at most `limit` of those behind the uid `after`; `among` narrows
+    the uids, `also` what else is to hold."""
+    query = {"gid": gid, "state": state, "uid": {"$gt": after} | dict(among or {})} | also
     return list(database()[MEMBERS].find(query).sort("uid", 1).limit(limit))
+
+
+def late(gid: str, seq: int, limit: int) -> tuple[str, ...] | None:
+    """The members whose sight of a group begins behind this number; None where they are more than
+    `limit`."""
+    query = {"gid": gid, "first": {"$gt": seq}, "state": PRESENT}
+    found = list(database()[MEMBERS].find(query, {"uid": True}).limit(limit + 1))
+    return None if len(found) > limit else tuple(each["uid"] for each in found)
 
 
 @cache

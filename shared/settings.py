@@ -95,6 +95,14 @@ class Settings(BaseSettings):
     typing_members_limit: int = Field(
         100, ge=0, description="members of a group in which it is told who is writing"
     )
+    late_limit: int = Field(
+        200,
+        ge=0,
+        description="members who joined after a message and are told of its edit one by one",
+    )
+    group_policy: Literal["anyone", "friends", "nobody"] = Field(
+        "anyone", description="who adds people to groups without asking, unless they say otherwise"
+    )
     copy_ttl: int = Field(600, gt=0, description="seconds that copies of such facts live in Redis")
 
     # People.
@@ -106,6 +114,14 @@ class Settings(BaseSettings):
         1024, gt=0, description="bytes of what one notes of a friend, as JSON"
     )
     blocks_limit: int = Field(5000, gt=0, description="people that one person has blocked")
+
+    # What strangers may do to one person.
+    open_invitations_limit: int = Field(200, ge=1, description="to groups, unanswered")
+    added_per_day: int = Field(100, ge=1, description="groups that strangers put one into")
+    open_requests_limit: int = Field(200, ge=1, description="to be friends, unanswered")
+    first_messages_per_hour: int = Field(
+        100, ge=0, description="conversations that one begins with people who are no friends"
+    )
 
     # The bus.
     node_stream_length: int = Field(10_000, gt=0, description="entries kept for a slow node")

@@ -112,6 +112,7 @@ class OwnUser(User):
     """One's own profile."""
 
     friend_policy: Literal["approve", "open", "nobody"]
+    group_policy: Literal["anyone", "friends", "nobody"]
 
 
 @with_config(EXACT)

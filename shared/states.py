@@ -45,6 +45,7 @@ redis.call('EXPIRE', KEYS[1], ARGV[4])
 return 1
 """)
 
+_END = 2**53  # beyond every number
 _BLANK = "0:0:-1:-1"
 _WHOLE = b"*"  # the field that says that all of a person's states are copied
 _READ, _PEER = " read", " peer"  # behind a conversation: fields of one's own mark, and the other's
@@ -54,7 +55,7 @@ Copied = dict[bytes, bytes]  # a person's states and marks
 
 class State(NamedTuple):
     """`changed` is in ms; `hidden_at` is the number up to which the conversation is hidden; `until`
-    is the last entry of a group that is over for this person, -1 otherwise; `peer_read` is how far
+    is the last number of a group that is over for this person, -1 otherwise; `peer_read` is how far
     the other of a direct conversation has read."""
 
     read_seq: int = 0
@@ -110,6 +111,17 @@ class States:
                 self._put(pipe, keys.states(uid), name, 0, _BLANK)
             execute(pipe)
         self._registered.add(new)
+
+    def new(self, conversations: Iterable[tuple[str, Conversation]]) -> set[str]:
+        """Those direct conversations that nobody has begun. Costs nothing for those known here."""
+        named = dict(conversations)
+        unknown = [name for name in self._registered.unknown(named) if named[name].kind == "d"]
+        # Of both people, as one alone may have noted something of a conversation that is none.
+        keys = [f"{uid} {name}" for name in unknown for uid in named[name].ids]
+        found = {each["_id"] for each in find(self._conversations, keys, fields={"_id": True})}
+        return {
+            name for name in unknown if not all(f"{uid} {name}" in found for uid in named[name].ids)
+        }
 
     def enqueue(self, pipe: Pipeline, places: Iterable[tuple[str, str]]) -> int:
         """Adds to a pipeline so many commands, whose answers are for `read`: what is known of these
@@ -197,6 +209,10 @@ class States:
         updates = [_guarded(uid, conv, rev, {}, until=seq) for uid, conv, seq in places]
         ignoring_duplicates(self._conversations, updates)
         self._renew(places)
+
+    def ended(self, places: Sequence[tuple[str, str]], rev: int) -> None:
+        """(uid, conversation): the same for whom the group is over, and who see it to its end."""
+        self.left([(uid, conv, _END) for uid, conv in places], rev)
 
     def _renew(self, places: Sequence[tuple[str, str, int]]) -> None:
         """The copies, from what is stored."""

@@ -5,7 +5,7 @@ insert checks both. All reads are by conversation and numbers, which are dense: 
 or skipped by the store, but to find what stands above a hole.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
@@ -78,6 +78,22 @@ class Storage:
     def between(self, conv: str, first: int, last: int) -> list[Document]:
         """The stored entries with these numbers (both ends included), ascending."""
         found = self._messages.find({"conv": conv, "seq": {"$gte": first, "$lte": last}})
+        return sorted(found, key=_seq)
+
+    def numbered(self, conv: str, seqs: Iterable[int]) -> dict[int, Document]:
+        """Those of these numbers that are stored."""
+        found = self._messages.find({"conv": conv, "seq": {"$in": sorted(set(seqs))}})
+        return {each["seq"]: each for each in found}
+
+    def about(
+        self, conv: str, seqs: Iterable[int], type_: str, senders: Iterable[str]
+    ) -> list[Document]:
+        """The entries of this type that these people wrote about the entries with these numbers,
+        ascending."""
+        refs, uids = sorted(set(seqs)), sorted(set(senders))
+        found = self._messages.find(
+            {"conv": conv, "ref": {"$in": refs}, "sender": {"$in": uids}, "type": type_}
+        )
         return sorted(found, key=_seq)
 
     def spans(self, asked: Sequence[Span]) -> list[list[Document]]:

@@ -20,7 +20,7 @@ from redis.client import Pipeline
 from shared import keys
 from shared.collections import Document
 from shared.content import ContentUnreadableError, Keyring
-from shared.entry import shown_all
+from shared.entry import listed, shown_all
 from shared.scripts import Script, batched, execute
 from shared.shortening import shortened
 
@@ -116,7 +116,7 @@ class Tails:
             except ContentUnreadableError:
                 closed.append(conv)
         if closed:
-            stored = shown_all(self._newest(closed).values(), None, self._content)
+            stored = self._shown(self._newest(closed))
             for each in stored:
                 entry = shortened(orjson.dumps(each), self._body_limit)
                 opened[each["conv"]] = orjson.Fragment(entry)
@@ -133,7 +133,7 @@ class Tails:
         missing = [conv for conv in convs if conv not in tails]
         if missing:
             documents = self._newest(missing)
-            entries = shown_all(documents.values(), None, self._content)
+            entries = self._shown(documents)
             newest = {each["conv"]: (each["seq"], orjson.dumps(each)) for each in entries}
             # Others may read what this process cannot.
             unreadable = {each["conv"] for each in entries if "unreadable" in each}
@@ -151,6 +151,9 @@ class Tails:
             }
             tails |= kept_of(newest)
         return tails
+
+    def _shown(self, documents: Mapping[str, Document]) -> list[dict[str, Any]]:
+        return shown_all(map(listed, documents.values()), None, self._content)
 
     def _seal(self, conv: str, seq: int, entry: bytes) -> bytes:
         return self._content.seal(conv, f"tail {seq}", shortened(entry, self._body_limit))

@@ -58,3 +58,5 @@ class GroupView:
         for uid in entry["body"]["uids"]:
             role = "owner" if uid == self._owner else "member"
             self._members[uid] = {"uid": uid, "role": role, "joined_at": entry["ts"]}
+        for uid, until in entry["body"].get("muted", {}).items():
+            self._members[uid]["muted_until"] = until

@@ -60,7 +60,7 @@ def request(calls: Sequence[Call[Request]]) -> list[Any]:
     """Asks somebody to be friends, and returns the caller's `state`: `outgoing`, or `friend` where
     the other had asked already or lets anyone in. Refuses with `not_found` (nobody), `blocked`
     (by them), `conflict` (the caller blocks them, or one of the two has too many friends),
-    `forbidden` (they take no requests)."""
+    `forbidden` (they take no requests), `rate_limited` (they have too many to answer)."""
     return _act("request", calls)
 
 
@@ -143,7 +143,7 @@ def _command(action: Action, call: Call[Any], policies: dict[str, Policy]) -> Co
 
 def _make(command: Command) -> Any:
     """The result of a command: of this run, or of its first one."""
-    key = command_key(command.uid, f"friend.{command.action}", command.cid)
+    key = command_key(command.uid, f"friend.{command.action}", command.other, command.cid)
     result: Any = None
 
     def plan(present: Document | None, done: dict[str, Any]) -> Any:

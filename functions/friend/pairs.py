@@ -8,6 +8,7 @@ import orjson
 
 from shared.changes import Change
 from shared.collections import Document
+from shared.commands import entry_command
 from shared.conversation import inbox
 from shared.errors import CallError, Reason
 from shared.friendships import LINKED, friendships, key_of, state_of, states_of
@@ -15,6 +16,8 @@ from shared.settings import settings
 
 from . import rules
 from .rules import ASKED, BLOCKS, FRIENDS, INVITED, Action, Policy, Standing, Step
+
+_LATER = 3600  # seconds, until one may ask somebody again whom too many have asked
 
 
 class Command(NamedTuple):
@@ -89,6 +92,7 @@ def _noted(side: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
 def _entries(command: Command, document: Document, step: Step, rev: int) -> list[Document]:
     """The drafts of the entries, for both inboxes."""
     entries = []
+    method = f"friend.{command.action}"
     told = ((command.uid, step.mine), (command.other, step.theirs))
     for reader, event in told:
         if event is None:
@@ -101,7 +105,7 @@ def _entries(command: Command, document: Document, step: Step, rev: int) -> list
             {
                 "conv": inbox(reader),
                 "sender": command.uid,
-                "command": f"friend.{command.action} {document['_id']} {rev}",
+                "command": f"{entry_command(method, command.other, inbox(reader))},{rev}",
                 "cid": command.cid,
                 "type": "friend",
                 "body": body,
@@ -111,14 +115,18 @@ def _entries(command: Command, document: Document, step: Step, rev: int) -> list
 
 
 def _require_room(command: Command, before: Standing, after: Standing) -> None:
-    """Raises `conflict` where a new friend, request or block is one too many. Steps at the same
-    instant may all find the last place."""
+    """Raises `conflict` where a new friend, request or block is one too many, and `rate_limited`
+    where the other has too many requests to answer. Steps at the same instant may all find the last
+    place."""
     config, known = settings(), friendships()
     if after == BLOCKS or after == rules.BOTH:
         limit = config.blocks_limit
         if before[0] != "blocked" and known.count(command.uid, ["blocked"], limit) >= limit:
             raise CallError(Reason.CONFLICT, f"at most {limit} people are blocked")
     elif after in (ASKED, FRIENDS) and before == rules.NOTHING:
+        asked = config.open_requests_limit
+        if after == ASKED and known.count(command.other, ["incoming"], asked) >= asked:
+            raise CallError(Reason.RATE_LIMITED, retry_after=_LATER)
         limit = config.friends_limit
         for uid in (command.uid, command.other):
             if known.count(uid, LINKED, limit) >= limit:

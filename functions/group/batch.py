@@ -15,10 +15,9 @@ from shared.call import Call
 from shared.changes import Change
 from shared.collections import Document
 from shared.combining import Combiner
-from shared.commands import command_key
 from shared.errors import CallError, Reason
-from shared.groups import PRESENT, groups
-from shared.members import busy
+from shared.groups import groups
+from shared.members import PRESENT, busy
 from shared.settings import settings
 
 from . import rules
@@ -33,18 +32,19 @@ Make = Callable[[GroupCall, str], Document]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Turn:
-    """A command on its way. `enters` is whether people may become members by it; `make` gives the
-    document of a group that is not there."""
+    """A command on its way. `enters` is whether people may become members by it; `ended` is whether
+    it is for dismissed groups too; `make` gives the document of a group that is not there."""
 
     gid: str
     call: GroupCall
     act: Act
     enters: bool
+    ended: bool
     make: Make | None
 
-    @property
-    def key(self) -> str:
-        return command_key(self.call.uid, self.call.method, self.call.cid or "")
+    def fits(self, group: Document) -> bool:
+        """Whether such a group takes the command."""
+        return not group["dismissed"] or self.ended or self.make is not None
 
     def people(self) -> list[str]:
         """Whom, but the caller, the command may be about."""
@@ -77,6 +77,7 @@ def run(
     act: Act,
     *,
     enters: bool = False,
+    ended: bool = False,
     gid: Callable[[GroupCall], str] = lambda call: str(call.params.gid),
     make: Make | None = None,
 ) -> list[Any]:
@@ -85,7 +86,7 @@ def run(
     turns: dict[str, dict[int, Turn]] = {}
     for index, call in enumerate(calls):
         name = gid(call)
-        turns.setdefault(name, {})[index] = Turn(name, call, act, enters, make)
+        turns.setdefault(name, {})[index] = Turn(name, call, act, enters, ended, make)
     found = guarding.side_by_side(
         [list(own.values()) for own in turns.values()],
         lambda own: own[0].call.uid,
@@ -130,7 +131,7 @@ class _Scenes:
     def __init__(self, gid: str, turns: Sequence[Turn]) -> None:
         self._gid = gid
         self._turns = turns
-        self._keys = [turn.key for turn in turns]
+        self._keys = [turn.call.key for turn in turns]
         self._answers: list[Any] = []
         self._kept: dict[str, Any] = {}
         self._refused: set[Turn] = set()  # nothing was read of their people
@@ -148,13 +149,16 @@ class _Scenes:
         self._answers, self._kept = [], {}
         asked = zip(self._keys, self._turns, strict=True)
         scene = self._scene(present, [turn for key, turn in asked if key not in known])
+        was_dismissed = scene is not None and scene.group["dismissed"]
         for key, turn in zip(self._keys, self._turns, strict=True):
             if key in known:
                 self._answers.append(known[key])
-            elif scene is None:
-                self._answers.append(turn.absent())
-            elif key in scene.results:  # the same command twice
+            elif scene is not None and key in scene.results:  # the same command twice
                 self._answers.append(scene.results[key])
+            elif scene is None or not turn.fits(scene.group):
+                self._answers.append(turn.absent())
+            elif scene.group["dismissed"] != was_dismissed:
+                break  # what follows finds everybody as the end of the group left them
             elif not self._play_one(scene, key, turn):
                 break
         if scene is None:
@@ -165,11 +169,13 @@ class _Scenes:
         return change
 
     def _scene(self, present: Document | None, turns: Sequence[Turn]) -> Scene | None:
-        """The stage for these commands; None for a group that is not there."""
+        """The stage for these commands; None for a group that is not there, or not for any of
+        them."""
         first = self._turns[0]
         if present is None and first.make is not None:
             present = first.make(first.call, self._gid)
-        if present is None or present["dismissed"]:
+        turns = [turn for turn in turns if present is not None and turn.fits(present)]
+        if present is None or not turns:
             return None
         callers = {turn.call.uid for turn in turns}
         members = groups().members(self._gid, callers)
@@ -184,8 +190,6 @@ class _Scenes:
 
     def _play_one(self, scene: Scene, key: str, turn: Turn) -> bool:
         """Whether the command could have its turn in this scene."""
-        if scene.group["dismissed"]:  # by a command before it: to this one the group is gone
-            return False
         try:
             if turn in self._refused:
                 # Unless it is allowed since a command before it: then its people are to be read.

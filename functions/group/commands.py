@@ -5,17 +5,19 @@ people it is about are in `scene.members`, if they were ever heard of, and `stra
 uids that belong to nobody.
 """
 
-import time
+from collections.abc import Collection
 from typing import Any
 
 from shared import people
 from shared.call import Call
 from shared.errors import CallError, Reason
-from shared.friendships import friendships
+from shared.events import now_ms
+from shared.members import ENDED
 from shared.settings import settings
 
 from . import views
-from .models import (
+from .bringing import ways
+from .params import (
     Command,
     CommandOnPeople,
     CommandOnPerson,
@@ -32,10 +34,6 @@ from .scene import Scene
 GONE = {"left", "removed", "none"}
 
 
-def now() -> int:
-    return time.time_ns() // 1_000_000
-
-
 def created(call: Call[Create], gid: str) -> dict[str, Any]:
     """The document of a group before anything happened in it."""
     return {
@@ -47,32 +45,35 @@ def created(call: Call[Create], gid: str) -> dict[str, Any]:
         "size": 0,
         "muted_until": 0,
         "dismissed": False,
-        "created_at": now(),
+        "created_at": now_ms(),
     } | _searchable(call.params.name, listed=bool(call.params.settings.listed))
 
 
 def create(scene: Scene, call: Call[Create]) -> dict[str, Any]:
-    """Makes a group of these people, who are asked first where it wants their consent."""
+    """Makes a group of these people, or asks them first. A group that is there stays as it is: the
+    command made it once."""
     group = scene.group
+    made = {"gid": group["gid"], "conv": f"g:{group['gid']}"}
+    if "rev" in group:
+        return made
     others = [uid for uid in dict.fromkeys(call.params.members) if uid != call.uid]
-    wanted = _addable(call, others)
-    asks = group["settings"]["consent"]
-    entering = [call.uid] if asks else [call.uid, *wanted]
+    found = ways(scene, call.uid, others)
+    entering = [call.uid, *found.add]
     if len(entering) > settings().group_members_limit:
         raise CallError(Reason.CONFLICT, "a group has not so many members")
     scene.require_time(call.uid)
     entering = [uid for uid in entering if uid not in scene.busy]
     told = {name: group[name] for name in ("name", "settings", "created_at")}
-    scene.enter(call, "created", entering, **told)
-    if asks:
-        _ask(scene, call, wanted)
-    return {"gid": group["gid"], "conv": f"g:{group['gid']}"}
+    scene.enter(call, "created", entering, strangers=found.strangers, **told)
+    _ask(scene, call, found.ask)
+    return made
 
 
 def update(scene: Scene, call: Call[Update]) -> dict[str, Any]:
     """Changes what is given; an empty avatar or description removes it."""
     given = call.params.model_dump(exclude_none=True, exclude={"gid", "cid"})
     scene.require("group.update settings" if "settings" in given else "group.update", call.uid)
+    scene.require_voice(call.uid)
     group = scene.group
     if given:
         changes = dict(given)
@@ -86,34 +87,23 @@ def update(scene: Scene, call: Call[Update]) -> dict[str, Any]:
 
 
 def invite(scene: Scene, call: Call[CommandOnPeople]) -> dict[str, Any]:
-    """Adds people, or asks them first where the group wants their consent."""
+    """Adds people, or asks them first."""
     scene.require("group.invite", call.uid)
     uids = list(dict.fromkeys(call.params.uids))
-    addable = set(_addable(call, [uid for uid in uids if not scene.present(uid)]))
-    entering: list[str] = []
-    asked: list[str] = []
-    results = []
+    outside = {uid: None for uid in uids if scene.state(uid) not in ("member", "blocked")}
+    found = ways(scene, call.uid, list(outside))
     room = settings().group_members_limit - scene.group["size"]
-    for uid in uids:
-        state = scene.state(uid)
-        if state == "member" or state == "blocked":
-            results.append({"uid": uid, "state": state})
-        elif uid not in addable:
-            results.append({"uid": uid, "state": "not_found"})
-        elif scene.group["settings"]["consent"] and state != "requested":
-            asked.append(uid)
-            results.append({"uid": uid, "state": "invited"})
-        elif len(entering) < room and uid not in scene.busy:
-            entering.append(uid)
-            results.append({"uid": uid, "state": "member"})
-        else:
-            results.append({"uid": uid, "state": "full"})
+    entering = [uid for uid in found.add if uid not in scene.busy][: max(room, 0)]
+    states = dict.fromkeys([*found.add, *found.spared], "full")
+    states |= dict.fromkeys(found.ask, "invited") | dict.fromkeys(entering, "member")
+    states |= {uid: scene.state(uid) for uid in uids if uid not in outside}
+    results = [{"uid": uid, "state": states.get(uid, "not_found")} for uid in uids]
     requested = [uid for uid in entering if scene.state(uid) == "requested"]
     if entering:
-        scene.enter(call, "joined", entering)
+        scene.enter(call, "joined", entering, strangers=found.strangers)
     for uid in requested:
         _settle_request(scene, call, uid, "approved")
-    _ask(scene, call, [uid for uid in asked if scene.state(uid) != "invited"])
+    _ask(scene, call, found.ask)
     return {"results": results}
 
 
@@ -153,14 +143,19 @@ def join(scene: Scene, call: Call[Command]) -> dict[str, Any]:
     if policy == "invite":
         raise CallError(Reason.NOT_FOUND)
     if state != "requested":
-        scene.set(uid, state="requested", ts=now())
+        scene.set(uid, state="requested", ts=now_ms())
         scene.tell_privately(call, [uid, *scene.admins], "requested", uid=uid)
     return {"state": "pending"}
 
 
 def leave(scene: Scene, call: Call[Command]) -> dict[str, Any]:
-    """Is a member no more, or takes a request to join back."""
+    """Is a member no more, or takes a request to join back. A dismissed group is left unnoticed."""
     uid = call.uid
+    if scene.group["dismissed"]:
+        if scene.state(uid) != ENDED:
+            raise CallError(Reason.NOT_A_MEMBER)
+        scene.quit(call, uid)
+        return {"state": "left"}
     if scene.state(uid) == "requested":
         scene.set(uid, state="none")
         _settle_request(scene, call, uid, "withdrawn")
@@ -169,6 +164,7 @@ def leave(scene: Scene, call: Call[Command]) -> dict[str, Any]:
     if uid == scene.group["owner"]:
         raise CallError(Reason.CONFLICT, "an owner transfers the group first, or dismisses it")
     scene.leave(call, "left", [uid], "left")
+    scene.set(uid, asks=True)
     return {"state": "left"}
 
 
@@ -259,6 +255,7 @@ def mute(scene: Scene, call: Call[Mute]) -> dict[str, Any]:
 def nickname(scene: Scene, call: Call[Nickname]) -> dict[str, Any]:
     """Sets one's name in the group; an empty one removes it."""
     scene.require("group.nickname", call.uid)
+    scene.require_voice(call.uid)
     scene.set(call.uid, nickname=call.params.nickname or None)
     scene.tell(call, "updated", [call.uid], nickname=call.params.nickname)
     return {}
@@ -281,22 +278,12 @@ def _searchable(name: str, *, listed: bool) -> dict[str, str]:
     return {"search": name.casefold()} if listed else {}
 
 
-def _addable(call: Call[Any], uids: list[str]) -> list[str]:
-    """Those whom the caller may add: people whom the caller did not block, nor they the caller."""
-    nobody = people.strangers(uids)
-    between = friendships().relations([(call.uid, uid) for uid in uids])
-    return [
-        uid
-        for uid in uids
-        if uid not in nobody
-        and not (between[call.uid, uid].blocked or between[call.uid, uid].blocked_by)
-    ]
-
-
-def _ask(scene: Scene, call: Call[Any], uids: list[str]) -> None:
-    for uid in uids:
-        scene.set(uid, state="invited", by=call.uid, ts=now())
-    scene.tell_privately(call, uids, "invited")
+def _ask(scene: Scene, call: Call[Any], uids: Collection[str]) -> None:
+    """Invites those who are not invited yet."""
+    asked = [uid for uid in uids if scene.state(uid) != "invited"]
+    for uid in asked:
+        scene.set(uid, state="invited", by=call.uid, ts=now_ms())
+    scene.tell_privately(call, asked, "invited")
 
 
 def _expel(scene: Scene, call: Call[CommandOnPeople], right: str, state: str) -> dict[str, Any]:

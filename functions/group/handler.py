@@ -10,23 +10,24 @@ from shared.conversation import Conversation
 from shared.errors import CallError, Reason
 from shared.function import Function
 from shared.groups import groups
-from shared.ids import derived_id
-from shared.members import groups_of, roster
+from shared.members import groups_of
 from shared.membership import standing
 from shared.params import NoParams
 from shared.shapes import Channels, Empty
 
-from . import commands, rules, views
+from . import commands, lists, rules, views
 from .batch import GroupCall, run
-from .models import (
+from .params import (
     Command,
     CommandOnPeople,
     CommandOnPerson,
     Create,
     ListMembers,
+    ListRequests,
     Mute,
     Nickname,
     OfGroup,
+    Page,
     Search,
     SetRole,
     Update,
@@ -36,6 +37,7 @@ from .results import (
     Group,
     Groups,
     Invitations,
+    PageOfGroups,
     PageOfMembers,
     Requests,
     Results,
@@ -45,16 +47,16 @@ from .results import (
 group = Function("group")
 
 SEARCH_RESULTS = 20
-REQUESTS = 500  # in one answer
 
 
 @group.batch("group.create", result=Created)
 def create(calls: Sequence[Call[Create]]) -> list[Any]:
-    """Makes a group owned by the caller, with these members (invited first, where the settings want
-    their consent; who cannot be added is left out). `gid` and `conv`."""
+    """Makes a group owned by the caller, with these members (invited first, where the settings or
+    they themselves want it; who cannot be added is left out). `gid` and `conv`. Refuses with
+    `rate_limited` where all of them have been added by too many strangers of late."""
 
     def gid(call: GroupCall) -> str:
-        return derived_id(call.uid, call.method, call.cid or "")
+        return call.derived_id()
 
     return run(calls, commands.create, enters=True, gid=gid, make=commands.created)
 
@@ -62,15 +64,16 @@ def create(calls: Sequence[Call[Create]]) -> list[Any]:
 @group.batch("group.update", result=Group)
 def update(calls: Sequence[Call[Update]]) -> list[Any]:
     """Changes what is given (an empty avatar or description removes it), and returns the group.
-    Refuses with `not_a_member` and `forbidden`; settings are for admins."""
+    Refuses with `not_a_member`, `muted` and `forbidden`; settings are for admins."""
     return run(calls, commands.update)
 
 
 @group.batch("group.invite", result=Results)
 def invite(calls: Sequence[Call[CommandOnPeople]]) -> list[Any]:
-    """`results`, a state for each uid: `member`, `invited` (where consent is wanted), `blocked`,
-    `full` (the group, or the person's groups), `not_found`. Refuses with `not_a_member` and
-    `forbidden`."""
+    """`results`, a state for each uid: `member`, `invited` (where the group wants consent, or the
+    person, or who left by themselves), `blocked`, `full` (the group, the person's groups, or what
+    strangers may ask of the person), `not_found`. Refuses with `not_a_member`, `forbidden`, and
+    `rate_limited` where strangers have asked too much of each of them."""
     return run(calls, commands.invite, enters=True)
 
 
@@ -103,9 +106,9 @@ def join(calls: Sequence[Call[Command]]) -> list[Any]:
 
 @group.batch("group.leave", result=State)
 def leave(calls: Sequence[Call[Command]]) -> list[Any]:
-    """`state` is `left`; takes back a request to join. Refuses with `not_a_member`, and `conflict`
-    for the owner."""
-    return run(calls, commands.leave)
+    """`state` is `left`; takes back a request to join. Of a dismissed group nobody
+    else is told. Refuses with `not_a_member`, and `conflict` for the owner."""
+    return run(calls, commands.leave, ended=True)
 
 
 @group.batch("group.accept", result=State)
@@ -149,13 +152,15 @@ def transfer(calls: Sequence[Call[CommandOnPerson]]) -> list[Any]:
 @group.batch("group.mute", result=Empty)
 def mute(calls: Sequence[Call[Mute]]) -> list[Any]:
     """Mutes a member, or without `uid` everyone but admins, until a time in ms; 0 lifts it. Refuses
-    with `not_a_member`, `forbidden`, `not_found` (not a member)."""
+    with `not_a_member`, `forbidden`, `not_found` (not a member). It outlasts leaving and joining
+    again."""
     return run(calls, commands.mute)
 
 
 @group.batch("group.nickname", result=Empty)
 def nickname(calls: Sequence[Call[Nickname]]) -> list[Any]:
-    """Sets the caller's name in the group; an empty one removes it. Refuses with `not_a_member`."""
+    """Sets the caller's name in the group; an empty one removes it. Refuses with `not_a_member` and
+    `muted`."""
     return run(calls, commands.nickname)
 
 
@@ -181,45 +186,37 @@ def get(call: Call[OfGroup]) -> dict[str, Any]:
     return views.group(found, call.uid, member=state == "member")
 
 
-@group.method("group.list", result=Groups, reads=True)
-def list_groups(call: Call[NoParams]) -> dict[str, Any]:
-    """`groups` of which the caller is a member."""
-    found = groups().many(groups_of([call.uid])[call.uid])
-    return {"groups": [views.group(each, call.uid, member=True) for each in found]}
+@group.method("group.list", result=PageOfGroups, reads=True)
+def list_groups(call: Call[Page]) -> dict[str, Any]:
+    """`groups` of which the caller is a member, by gid, those behind `after`; `next` where there
+    are more."""
+    return lists.of_groups(call.uid, call.params)
 
 
 @group.method("group.members", result=PageOfMembers, reads=True)
 def list_members(call: Call[ListMembers]) -> dict[str, Any]:
-    """`members` by uid, those behind `after`. Refuses with `not_a_member`."""
+    """`members` by uid, those behind `after`, of this role where one is given; `next` where there
+    are more. Admins may also list who is `blocked`, and which members are `muted`. Refuses with
+    `not_a_member` and `forbidden`."""
     params = call.params
-    found = _group_of(call, params.gid, "group.members")
-    page = roster(params.gid, params.after, params.limit)
-    return {"members": [views.member(each, found) for each in page]}
+    right = "group.members" if params.state == "member" else f"group.members {params.state}"
+    return lists.of_members(_group_of(call, params.gid, right), params)
 
 
 @group.method("group.requests", result=Requests, reads=True)
-def list_requests(call: Call[OfGroup]) -> dict[str, Any]:
-    """`requests` to join, at most 500. Refuses with `not_a_member` and `forbidden`."""
-    _group_of(call, call.params.gid, "group.requests")
-    found = groups().requests(call.params.gid, REQUESTS)
-    return {"requests": [{"uid": each["uid"], "ts": each["ts"]} for each in found]}
+def list_requests(call: Call[ListRequests]) -> dict[str, Any]:
+    """`requests` to join by uid, those behind `after`; `next` where there are more. Refuses with
+    `not_a_member` and `forbidden`."""
+    params = call.params
+    _group_of(call, params.gid, "group.requests")
+    return lists.of_requests(params.gid, params)
 
 
 @group.method("group.invitations", result=Invitations, reads=True)
-def list_invitations(call: Call[NoParams]) -> dict[str, Any]:
-    """`invitations` that the caller has not answered."""
-    invited = {each["gid"]: each for each in groups().invitations(call.uid)}
-    return {
-        "invitations": [
-            {
-                "gid": each["_id"],
-                "name": each["name"],
-                "by": invited[each["_id"]]["by"],
-                "ts": invited[each["_id"]]["ts"],
-            }
-            for each in groups().many(invited)
-        ]
-    }
+def list_invitations(call: Call[Page]) -> dict[str, Any]:
+    """`invitations` that the caller has not answered, by gid, those behind `after`; `next` where
+    there are more."""
+    return lists.of_invitations(call.uid, call.params)
 
 
 @group.method("group.search", result=Groups, reads=True)

@@ -52,17 +52,27 @@ class Groups(TypedDict):
 
 
 @with_config(EXACT)
+class PageOfGroups(Groups):
+    """`next` is what to pass as `after` for the next page, where there is one."""
+
+    next: NotRequired[str]
+
+
+@with_config(EXACT)
 class Member(TypedDict):
+    """One of a group. Who is blocked has the role `none`, and no `joined_at` who never was in."""
+
     uid: str
-    role: Literal["owner", "admin", "member"]
+    role: Literal["owner", "admin", "member", "none"]
     nickname: NotRequired[str]
-    joined_at: int
+    joined_at: NotRequired[int]
     muted_until: NotRequired[int]
 
 
 @with_config(EXACT)
 class PageOfMembers(TypedDict):
     members: list[Member]
+    next: NotRequired[str]
 
 
 @with_config(EXACT)
@@ -94,6 +104,7 @@ class Request(TypedDict):
 @with_config(EXACT)
 class Requests(TypedDict):
     requests: list[Request]
+    next: NotRequired[str]
 
 
 @with_config(EXACT)
@@ -107,3 +118,4 @@ class Invitation(TypedDict):
 @with_config(EXACT)
 class Invitations(TypedDict):
     invitations: list[Invitation]
+    next: NotRequired[str]

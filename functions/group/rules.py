@@ -12,6 +12,8 @@ from shared.members import RANK, role_of
 
 RIGHTS = {
     "group.members": "member",
+    "group.members blocked": "admin",
+    "group.members muted": "admin",
     "group.leave": "member",
     "group.nickname": "member",
     "group.invite": "setting invite",

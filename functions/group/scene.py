@@ -12,8 +12,11 @@ from typing import Any
 from shared.call import Call
 from shared.changes import Change
 from shared.collections import Document
+from shared.commands import entry_command
+from shared.conversation import group, inbox
 from shared.errors import CallError, Reason
-from shared.groups import PRESENT
+from shared.events import now_ms
+from shared.members import PRESENT, muted_until, role_of
 from shared.settings import Settings
 
 from . import rules
@@ -44,8 +47,9 @@ class Scene:
         self.results: dict[str, Any] = {}
         self._steps: list[Document] = []
         self._inboxes: list[Document] = []
+        self._quits: list[str] = []
         self._moved: set[str] = set()
-        self._told: Counter[tuple[str, str, str, str | None]] = Counter()
+        self._told: Counter[tuple[str, str]] = Counter()
         self._changed: dict[str, Document] = {}
 
     def state(self, uid: str) -> str:
@@ -76,21 +80,39 @@ class Scene:
             raise CallError(Reason.CONFLICT, f"a person is in at most {limit} groups")
 
     def set(self, uid: str, **fields: Any) -> None:
-        """Changes what is known of a person; those who wait for an answer can be listed."""
-        if "state" in fields:
-            fields["waits"] = fields["state"] if fields["state"] == "requested" else None
+        """Changes what is known of a person."""
         self.members[uid] = self.members.get(uid, {}) | fields
         self._changed[uid] = self._changed.get(uid, {}) | fields
 
-    def enter(self, call: Call[Any], event: str, uids: list[str], **body: Any) -> None:
-        """These people become members."""
+    def require_voice(self, uid: str) -> None:
+        """Raises `muted` for a member who is."""
+        one = self.members[uid].get("muted_until", 0)
+        until = muted_until(self.group["muted_until"], one, role_of(self.group, uid))
+        if until > now_ms():
+            raise CallError(Reason.MUTED, until=until)
+
+    def enter(
+        self,
+        call: Call[Any],
+        event: str,
+        uids: list[str],
+        *,
+        strangers: Collection[str] = (),
+        **body: Any,
+    ) -> None:
+        """These people become members; some are added by one who is a stranger to them. Who was
+        muted before still is, and the entry says so."""
         self._move(uids)
         for uid in uids:
-            self.set(uid, state=PRESENT, muted_until=0, nickname=None, last=None)
+            added = {"added": now_ms()} if uid in strangers else {}
+            self.set(uid, state=PRESENT, nickname=None, last=None, asks=None, **added)
         self.group["size"] += len(uids)
         for start in range(0, len(uids), _UIDS):
             part = uids[start : start + _UIDS]
-            self.tell(call, event if not start else "joined", part, joins=part, **body)
+            times = {uid: self.members[uid].get("muted_until", 0) for uid in part}
+            muted = {uid: until for uid, until in times.items() if until > now_ms()}
+            told = body | ({"muted": muted} if muted else {})
+            self.tell(call, event if not start else "joined", part, joins=part, **told)
 
     def leave(self, call: Call[Any], event: str, uids: list[str], state: str, **body: Any) -> None:
         """These members are members no more."""
@@ -103,6 +125,13 @@ class Scene:
         for start in range(0, len(uids), _UIDS):
             part = uids[start : start + _UIDS]
             self.tell(call, event, part, leaves=part, **body)
+
+    def quit(self, call: Call[Any], uid: str) -> None:
+        """Leaves a group that was dismissed: nobody else is told."""
+        self._move([uid])
+        self.set(uid, state="left")
+        self._quits.append(uid)
+        self.tell_privately(call, [uid], "left")
 
     def tell(
         self,
@@ -118,7 +147,7 @@ class Scene:
         self._steps.append(
             {
                 "by": call.uid,
-                "command": self._command(call, "group"),
+                "command": self._command(call, group(self.group["gid"])),
                 "cid": call.cid,
                 "body": {"event": event, "uids": uids, "by": call.uid, **body},
                 "joins": list(joins),
@@ -133,7 +162,7 @@ class Scene:
             {
                 "uid": uid,
                 "by": call.uid,
-                "command": self._command(call, uid),
+                "command": self._command(call, inbox(uid)),
                 "cid": call.cid,
                 "body": told | {"name": self.group["name"]},
             }
@@ -149,7 +178,12 @@ class Scene:
         """All that came together, None where nothing did."""
         if not (self._steps or self._inboxes or self._changed):
             return None
-        intent = {"steps": self._steps, "inboxes": self._inboxes, "members": self._changed}
+        intent = {
+            "steps": self._steps,
+            "inboxes": self._inboxes,
+            "members": self._changed,
+            "quits": self._quits,
+        }
         return Change(self.group, intent, self.results)
 
     def _move(self, uids: Iterable[str]) -> None:
@@ -159,8 +193,10 @@ class Scene:
         self._moved |= uids
 
     def _command(self, call: Call[Any], conv: str) -> str:
-        """One command may tell several things in one log; each is stored once."""
-        place = (conv, call.uid, call.method, call.cid)
+        """One command may tell several things in one log; each is stored once. With the revision,
+        so that no change goes untold because one like it was told before."""
+        name = f"{entry_command(call.method, call.target, conv)},{self.group.get('rev', 0) + 1}"
+        place = (conv, call.key)
         self._told[place] += 1
         number = self._told[place] - 1
-        return f"{call.method}#{number}" if number else call.method
+        return f"{name}#{number}" if number else name

@@ -4,7 +4,7 @@ from typing import Any
 
 from shared.collections import Document
 from shared.conversation import group as conversation_of
-from shared.members import role_of
+from shared.members import PRESENT, role_of
 
 _OPTIONAL = ("avatar", "description", "ext")
 
@@ -26,12 +26,14 @@ def group(document: Document, uid: str, *, member: bool) -> dict[str, Any]:
 
 
 def member(document: Document, group: Document) -> dict[str, Any]:
-    """A member of a group, as the others see them."""
+    """A member of a group as the others see them, or one who is blocked."""
+    inside = document["state"] == PRESENT
     shown = {
         "uid": document["uid"],
-        "role": role_of(group, document["uid"]),
-        "joined_at": document["joined_at"],
+        "role": role_of(group, document["uid"]) if inside else "none",
     }
+    if "joined_at" in document:
+        shown["joined_at"] = document["joined_at"]
     if document.get("nickname"):
         shown["nickname"] = document["nickname"]
     if document.get("muted_until"):

@@ -1,10 +1,7 @@
 """Sending: what a person writes becomes an entry of the conversation."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
-
-from pydantic import Field, model_validator, with_config
-from typing_extensions import TypedDict
+from typing import Any
 
 from shared import bodies, conversation, guarding, membership, policy
 from shared.call import Call
@@ -13,12 +10,12 @@ from shared.entry import Draft, shown
 from shared.errors import CallError, Reason
 from shared.function import Function
 from shared.log import log
-from shared.params import Cid, Conv, Id, Params, Seq, at_most
 from shared.settings import settings
-from shared.shapes import EXACT
 from shared.states import states
 
-from . import life
+from . import life, reactions, strangers, targets
+from .params import Edit, React, Recall, Send, Source
+from .results import Appended, Sent
 
 send = Function("send")
 
@@ -26,51 +23,13 @@ EVERYONE = "@all"
 RESULT = ("conv", "seq", "id", "ts")
 
 
-class Source(Params):
-    conv: Conv
-    seq: int = Field(ge=1, le=2**53)
-
-
-class Send(Params):
-    conv: Conv | None = None
-    to: Id | None = None
-    cid: Cid
-    type: str | None = None
-    body: dict[str, Any] | None = None
-    forward: Source | None = None
-    reply_to: Seq | None = Field(None, ge=1)
-    mentions: Annotated[list[Id | Literal["@all"]], at_most("mentions_limit")] | None = None
-
-    @model_validator(mode="after")
-    def _one_address(self) -> "Send":
-        if (self.conv is None) == (self.to is None):
-            raise ValueError("give either conv or to")
-        return self
-
-    @model_validator(mode="after")
-    def _one_content(self) -> "Send":
-        given = self.type is not None and self.body is not None
-        if given == (self.forward is not None) or (self.type is None) != (self.body is None):
-            raise ValueError("give either type and body, or forward")
-        return self
-
-
-@with_config(EXACT)
-class Sent(TypedDict):
-    """The place of a message."""
-
-    conv: str
-    seq: int
-    id: str
-    ts: int
-
-
 @send.batch("message.send", result=Sent)
 def send_messages(calls: Sequence[Call[Send]]) -> list[Any]:
     """Appends the messages. `conv`, `seq`, `id` and `ts` of each; a repeated `cid` in the same
     conversation gives the first ones. Refuses with `not_a_member`, `muted`, `blocked`,
     `forbidden` (a mention of everyone by who is no admin), `not_found` (nobody has that uid),
-    `invalid_params` (a body that does not fit its type), `too_large`."""
+    `rate_limited` (too many first messages to strangers of late), `invalid_params` (a body that
+    does not fit its type), `too_large`."""
     drafted = guarding.each(calls, _draft, "message.send")
     drafts = {i: each for i, each in enumerate(drafted) if not isinstance(each, CallError)}
     answers: list[Any] = list(drafted)
@@ -81,6 +40,14 @@ def send_messages(calls: Sequence[Call[Send]]) -> list[Any]:
         # Who may not write any more may still ask again for what was written.
         first = stored.get(draft.key)
         answers[index] = why if first is None else {name: first[name] for name in RESULT}
+    crowded = strangers.refused(
+        [(draft.sender, draft.conv, place) for draft, place in drafts.values()]
+    )
+    for index in [
+        each for each, (draft, _) in drafts.items() if (draft.sender, draft.conv) in crowded
+    ]:
+        draft, _ = drafts.pop(index)
+        answers[index] = crowded[draft.sender, draft.conv]
     states().register((draft.conv, place) for draft, place in drafts.values())
     outcomes = log().append([draft for draft, _ in drafts.values()])
     for index, outcome in zip(drafts, outcomes, strict=True):
@@ -126,9 +93,11 @@ def _refused(drafts: Mapping[int, tuple[Draft, Conversation]]) -> dict[int, Call
 def _passed_on(call: Call[Send], source: Source) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Type, body and origin of a message that is passed on. The origin is the server's word: who
     first wrote it, and when, however often it was passed on since."""
-    message = life.message(call, source.conv, source.seq)
-    if "recalled" in message:
-        raise CallError(Reason.CONFLICT, "the message was recalled")
+    standing = membership.standing(call.uid, call.require_member(source.conv))
+    message = targets.message(source.conv, source.seq)
+    if message is None or not targets.sees(standing, source.seq):
+        raise CallError(Reason.NOT_FOUND)
+    targets.require_present(message)
     found = shown(message, None, log().content)
     if "body" not in found:
         raise CallError(Reason.CONFLICT, "the message cannot be read")
@@ -136,9 +105,31 @@ def _passed_on(call: Call[Send], source: Source) -> tuple[str, dict[str, Any], d
     return found["type"], found["body"], found.get("forwarded", first)
 
 
-send.method("message.edit", result=life.Appended)(life.edit)
-send.method("message.recall", result=life.Appended)(life.recall)
-send.method("message.react", result=life.Appended)(life.react)
+@send.method("message.edit", result=Appended)
+def edit(call: Call[Edit]) -> dict[str, Any]:
+    """Gives one's message another body of the same type. `seq` and `ts` of the entry. Refuses with
+    `not_found` where the caller sees no such message, `forbidden` for another's and for what was
+    passed on, `conflict` where it was recalled, `invalid_params` where the body does not fit."""
+    return life.edit(call)
+
+
+@send.method("message.recall", result=Appended)
+def recall(call: Call[Recall]) -> dict[str, Any]:
+    """Takes a message back: its body, and those of its edits, are gone from the record. One's own
+    for a while, also after leaving; a group's admins also what others wrote, whatever its age.
+    Refuses with `not_found`, `forbidden` for another's message or when the time for it is over,
+    `conflict` where it was recalled before."""
+    return life.recall(call)
+
+
+@send.batch("message.react", result=Appended)
+def react(calls: Sequence[Call[React]]) -> list[Any]:
+    """Adds a reaction to a message, or takes it away with `remove`: one emoji, or the `:name:` of
+    one of the house. The same again, and taking away what is not there, makes no entry: `seq` and
+    `ts` are of the one that stands, or of the message. Refuses with `not_found` where the caller
+    sees no such message, `conflict` where it was recalled, and as `message.send` does."""
+    return reactions.react(calls)
+
 
 handle = send.handle
 ready = send.ready

@@ -1,4 +1,4 @@
-"""What becomes of a message: edited, recalled, reacted to.
+"""What becomes of a message: edited, or recalled.
 
 Each is an entry of its own, so that devices that were away learn of it in order; and the message
 itself is changed in the record, so that whoever reads it later gets its present state. The entry
@@ -9,126 +9,110 @@ import time
 from typing import Any
 
 import orjson
-from pydantic import Field, with_config
-from typing_extensions import TypedDict
 
 from shared import bodies, membership, policy
 from shared.call import Call
 from shared.clock import LEEWAY
 from shared.collections import Document
+from shared.entry import Draft, Entry, shown
 from shared.errors import CallError, Reason
 from shared.log import log
-from shared.params import Cid, Conv, Params
 from shared.settings import settings
-from shared.shapes import EXACT
 
-Ref = Field(ge=1, le=2**53)
-
-
-class Edit(Params):
-    conv: Conv
-    ref: int = Ref
-    cid: Cid
-    body: dict[str, Any]
-
-
-class Recall(Params):
-    conv: Conv
-    ref: int = Ref
-    cid: Cid
-
-
-class React(Params):
-    conv: Conv
-    ref: int = Ref
-    cid: Cid
-    emoji: str = Field(min_length=1, max_length=32)
-    remove: bool = False
-
-
-@with_config(EXACT)
-class Appended(TypedDict):
-    """The entry that a change of a message became."""
-
-    seq: int
-    ts: int
+from . import targets
+from .params import Edit, Recall
 
 
 def edit(call: Call[Edit]) -> dict[str, Any]:
-    """Gives one's message another body of the same type. Refuses with `forbidden` for another's,
-    `conflict` where it was recalled, `invalid_params` where the body does not fit."""
-    params = call.params
-    target = message(call, params.conv, params.ref, writes=True)
-    if target["sender"] != call.uid:
-        raise CallError(Reason.FORBIDDEN, "somebody else's message")
-    bodies.check(target["type"], params.body, settings().body_limit)
-    _require_present(call, target)
-    entry = call.append(params.conv, "edit", params.body, ref=params.ref)
-    text = orjson.dumps(params.body)
-    log().storage.edit(
-        params.conv,
-        params.ref,
-        entry.seq,
-        entry.ts,
-        lambda key: log().content.seal(params.conv, key, text),
-    )
+    conv, ref, content = call.params.conv, call.params.ref, log().content
+    written = _written(call)
+    entry = _append(_edited(call) if written is None else _repeated(call, "edit"))
+    body = call.params.body if written is None else shown(written, None, content).get("body")
+    if body is not None:
+        text = orjson.dumps(body)
+        log().storage.edit(
+            conv, ref, entry.seq, entry.ts, lambda key: content.seal(conv, key, text)
+        )
     return {"seq": entry.seq, "ts": entry.ts}
 
 
 def recall(call: Call[Recall]) -> dict[str, Any]:
-    """Takes a message back: its body, and those of its edits, are gone from the record. One's own
-    for a while, in a group also what others wrote, for its admins. Refuses with `forbidden` for
-    another's message or when the time for it is over, `conflict` where it was recalled before."""
-    params = call.params
-    target = message(call, params.conv, params.ref)
-    if not _rules(call, target):
-        _require_recallable(call, target)
-    _require_present(call, target)
-    entry = call.append(params.conv, "recall", {}, ref=params.ref)
-    log().storage.recall(params.conv, params.ref, entry.ts)
+    written = _written(call)
+    entry = _append(_recalled(call) if written is None else _repeated(call, "recall"))
+    log().storage.recall(call.params.conv, call.params.ref, entry.ts)
     return {"seq": entry.seq, "ts": entry.ts}
 
 
-def react(call: Call[React]) -> dict[str, Any]:
-    """Adds a reaction to a message, or takes it away with `remove`. Refuses with `conflict` where
-    the message was recalled."""
+def _edited(call: Call[Edit]) -> Draft:
     params = call.params
-    _require_present(call, message(call, params.conv, params.ref, writes=True))
-    body = {"emoji": params.emoji} | ({"remove": True} if params.remove else {})
-    entry = call.append(params.conv, "reaction", body, ref=params.ref)
-    return {"seq": entry.seq, "ts": entry.ts}
-
-
-def message(call: Call[Any], conv: str, seq: int, *, writes: bool = False) -> Document:
-    """The message that a command is about, which the caller may see. Raises `not_a_member` and
-    `not_found`, and where something new is written by it, what `policy.writer` raises."""
-    place = call.require_member(conv)
-    standing = policy.writer(call.uid, place) if writes else membership.standing(call.uid, place)
-    found = log().storage.between(conv, seq, seq)
-    if seq < standing.first or not found or found[0]["type"] not in bodies.TYPES:
+    place = membership.parsed(params.conv)
+    standing = policy.writer(call.uid, place)
+    target = targets.message(params.conv, params.ref)
+    if target is None or not targets.sees(standing, params.ref):
         raise CallError(Reason.NOT_FOUND)
-    return found[0]
+    if target["sender"] != call.uid:
+        raise CallError(Reason.FORBIDDEN, "somebody else's message")
+    if "forwarded" in target:
+        raise CallError(Reason.FORBIDDEN, "somebody else's words")
+    bodies.check(target["type"], params.body, settings().body_limit)
+    targets.require_present(target)
+    draft = _draft(call, "edit", params.body)
+    draft.late = targets.too_late(place, standing, params.ref)
+    return draft
 
 
-def _rules(call: Call[Any], message: Document) -> bool:
-    """Whether the caller is an admin where the message is."""
-    place = membership.parsed(message["conv"])
-    return membership.standing(call.uid, place).role in ("admin", "owner")
+def _recalled(call: Call[Recall]) -> Draft:
+    params = call.params
+    _, standing = targets.readable(call.uid, params.conv)
+    target = targets.message(params.conv, params.ref)
+    # One's own words may be taken back also where one does not see them any more.
+    if target is None or not (targets.sees(standing, params.ref) or target["sender"] == call.uid):
+        raise CallError(Reason.NOT_FOUND)
+    if standing.role not in ("admin", "owner"):
+        _require_recallable(call.uid, target)
+    targets.require_present(target)
+    draft = _draft(call, "recall", {})
+    draft.outside = standing.role is None
+    return draft
 
 
-def _require_recallable(call: Call[Any], message: Document) -> None:
-    if message["sender"] != call.uid:
+def _require_recallable(uid: str, target: Document) -> None:
+    if target["sender"] != uid:
         raise CallError(Reason.FORBIDDEN, "somebody else's message")
     window = settings().recall_window
-    if window and time.time() * 1000 - message["ts"] > (window + LEEWAY) * 1000:
+    if window and time.time() * 1000 - target["ts"] > (window + LEEWAY) * 1000:
         raise CallError(Reason.FORBIDDEN, "too late to recall")
 
 
-def _require_present(call: Call[Any], message: Document) -> None:
-    """Raises `conflict` for a recalled message, unless it is this very command that recalled it or
-    came before, and is being repeated."""
-    if "recalled" not in message:
-        return
-    key = f"{message['conv']} {call.uid} {call.method} {call.cid}"
-    if not log().storage.by_key([key]):
-        raise CallError(Reason.CONFLICT, "the message was recalled")
+def _draft(call: Call[Any], type_: str, body: dict[str, Any]) -> Draft:
+    return Draft(
+        conv=call.params.conv,
+        sender=call.uid,
+        command=call.method,
+        cid=call.params.cid,
+        type=type_,
+        body=body,
+        ref=call.params.ref,
+        session=call.caller.session,
+    )
+
+
+def _written(call: Call[Any]) -> Document | None:
+    """The entry of this command, where it is being repeated."""
+    key = _draft(call, "", {}).key
+    return log().storage.by_key([key]).get(key)
+
+
+def _repeated(call: Call[Any], type_: str) -> Draft:
+    """A draft whose entry is stored: it is only announced, where nobody did. Whoever may see it
+    fetches it."""
+    draft = _draft(call, type_, {})
+    draft.late = None
+    return draft
+
+
+def _append(draft: Draft) -> Entry:
+    outcome = log().append([draft])[0]
+    if isinstance(outcome, CallError):
+        raise outcome
+    return outcome

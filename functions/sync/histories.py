@@ -35,7 +35,7 @@ def read(calls: Sequence[Call[ReadHistory]]) -> list[Any]:
     for part in _portions(wanted):
         found = guarding.each(
             zip(part, history().read(list(part.values())), strict=True),
-            lambda each: _shown(each[1], calls[each[0]]),
+            lambda each: _shown(each[1], calls[each[0]], wanted[each[0]].view.first),
             "message.history",
         )
         for index, answer in zip(part, found, strict=True):
@@ -64,11 +64,12 @@ def _portions(wanted: Mapping[int, Wanted]) -> Iterator[dict[int, Wanted]]:
         yield part
 
 
-def _shown(page: Page, call: Call[ReadHistory]) -> dict[str, Any]:
-    """The part of the page that has room in one answer, from where the caller reads on."""
+def _shown(page: Page, call: Call[ReadHistory], first: int) -> dict[str, Any]:
+    """The part of the page that has room in one answer, from where the caller reads on, whose sight
+    begins with the number `first`."""
     way = 1 if call.params.after is not None else -1
     likely = _likely(page.entries[::way])
-    entries = shown_all(likely[::way], call.uid, log().content)
+    entries = shown_all(likely[::way], call.uid, log().content, first)
     fitting = pages.fitting(entries[::way])
     return {
         "entries": fitting[::way],

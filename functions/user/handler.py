@@ -1,48 +1,25 @@
 """Profiles: who somebody is, for anyone who is signed in."""
 
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, with_config
-from typing_extensions import TypedDict
-
-from shared import channels, rpc
+from shared import channels, people, rpc
 from shared.bus import Delivery
 from shared.call import Call
 from shared.collections import USERS, Document
 from shared.errors import CallError, Reason
 from shared.finds import find
 from shared.function import Function
-from shared.names import DisplayName
-from shared.params import Cid, Ext, Id, Params
-from shared.shapes import EXACT, OwnUser, User
+from shared.shapes import OwnUser
 from shared.stores import database
+
+from .params import Get, Search, Update
+from .results import Users
 
 user = Function("user")
 
 SHOWN = ("username", "name", "avatar", "about", "ext")
 SEARCH_RESULTS = 20
-
-
-class Get(Params):
-    uids: list[Id] = Field(min_length=1, max_length=200)
-
-
-class Update(Params):
-    cid: Cid
-    name: DisplayName | None = None
-    avatar: str | None = Field(None, max_length=500)
-    about: str | None = Field(None, max_length=500)
-    ext: Ext | None = None
-    friend_policy: Literal["approve", "open", "nobody"] | None = None
-
-
-class Search(Params):
-    q: str = Field(min_length=1, max_length=32, pattern=r"^[a-z0-9_.-]+$")
-
-
-@with_config(EXACT)
-class Users(TypedDict):
-    users: list[User]
+UPDATES = 50  # of which it is known that they were made
 
 
 @user.method("user.get", result=Users, reads=True)
@@ -55,8 +32,9 @@ def get(call: Call[Get]) -> dict[str, Any]:
 
 @user.method("user.update", result=OwnUser)
 def update(call: Call[Update]) -> dict[str, Any]:
-    """Changes what is given, and returns the user. An empty avatar or about removes it. The other
-    devices of the caller get a `user` signal with the same."""
+    """Changes what is given, and returns the user. An empty avatar or about removes it;
+    `group_policy` says who adds the caller to groups without asking. The other devices of the
+    caller get a `user` signal with the same."""
     given = call.params.model_dump(exclude_none=True, exclude={"cid"})
     changed = {name: value for name, value in given.items() if value != ""}
     removed = {name: "" for name, value in given.items() if value == ""}
@@ -66,11 +44,17 @@ def update(call: Call[Update]) -> dict[str, Any]:
     if removed:
         change["$unset"] = removed
     if change:
-        database()[USERS].update_one({"_id": call.uid}, change)
+        cid = call.params.cid
+        change["$push"] = {"updates": {"$each": [cid], "$slice": -UPDATES}}
+        database()[USERS].update_one({"_id": call.uid, "updates": {"$ne": cid}}, change)
     found = database()[USERS].find_one({"_id": call.uid})
     if found is None:
         raise CallError(Reason.NOT_FOUND)
-    answer = {**_profile(found), "friend_policy": found.get("friend_policy", "approve")}
+    answer = {
+        **_profile(found),
+        "friend_policy": found.get("friend_policy", "approve"),
+        "group_policy": people.group_policy(found),
+    }
     frame = rpc.notification("user", answer)
     call.publish([Delivery((channels.user(call.uid),), frame, skip_session=call.caller.session)])
     return answer

@@ -92,6 +92,8 @@ def _sample(schema: dict[str, Any], root: dict[str, Any]) -> Any:
         return _sample(root["$defs"][schema["$ref"].rsplit("/", 1)[1]], root)
     if "anyOf" in schema:
         return _sample(next(each for each in schema["anyOf"] if each.get("type") != "null"), root)
+    if "examples" in schema:
+        return schema["examples"][0]
     if "const" in schema or "enum" in schema:
         return schema.get("const", schema.get("enum", [None])[0])
     match schema.get("type"):

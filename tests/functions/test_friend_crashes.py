@@ -29,7 +29,7 @@ class Died(Exception):
 def act(action: Action, uid: str, other: str, *, dies: bool = False) -> object:
     """Makes a step; one that dies has written the document, and nothing else."""
     command = Command(action, uid, other, new_id(), {})
-    key = command_key(uid, action, command.cid)
+    key = command_key(uid, action, command.other, command.cid)
 
     def die(document: Document) -> None:
         raise Died
@@ -54,7 +54,7 @@ def left(action: Action, uid: str, other: str) -> None:
 
 def told(uid: str) -> list[str]:
     found = History(log(), hole_age=60).after(inbox(uid), 0, 50)
-    return [entry["_id"].split()[2] for entry in found.entries]
+    return [entry["_id"].split()[2].split(",")[0] for entry in found.entries]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from pymongo.collection import Collection
 
 from functions.group import batch, commands
-from functions.group.models import CommandOnPeople, Nickname, SetRole
+from functions.group.params import Command, CommandOnPeople, Nickname, SetRole
 from local.stack import Stack
 from shared.call import Call, Caller
 from shared.ids import new_id
@@ -116,6 +116,24 @@ def test_who_gets_a_right_uses_it_in_the_same_batch(stores: Stack) -> None:
     assert refused.reason == "forbidden"
     assert promoted == {}
     assert removed == {"results": [{"uid": here["third"], "state": "removed"}]}
+
+
+def test_a_dismissed_group_is_left_in_the_same_batch(stores: Stack) -> None:
+    """As in one batch after the other: who leaves finds what the end made of them."""
+    here = world()[0]
+    acts: dict[str, Any] = {"group.dismiss": commands.dismiss, "group.leave": commands.leave}
+    asked = [("group.dismiss", "me"), ("group.leave", "other"), ("group.leave", "third")]
+    asked += [("group.leave", "me"), ("group.leave", "other")]
+    calls = [
+        Call(method, Command(gid=here["gid"], cid=cid), Caller(here[who]), cid)
+        for (method, who), cid in zip(asked, "abcde", strict=True)
+    ]
+    ended, *left, again = batch.run(
+        calls, lambda scene, call: acts[call.method](scene, call), ended=True
+    )
+    assert ended == {}
+    assert left == [{"state": "left"}] * 3
+    assert again.reason == "not_a_member"
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ async def test_a_profile_is_the_same_on_all_devices(stack: Stack, name: str) -> 
     removed = await alice.call("user.update", cid="u2", about="")
     told = (await second.until("user", 2))[-1]
     (fresh,) = (await second.call("user.get", uids=[alice.uid]))["users"]
-    assert told == removed == fresh | {"friend_policy": "approve"}
+    assert told == removed == fresh | {"friend_policy": "approve", "group_policy": "anyone"}
     assert [each for each in alice.notifications if each["method"] == "user"] == []
 
 

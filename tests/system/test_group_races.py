@@ -67,7 +67,7 @@ async def agree(owner: Wire, gid: str, conv: str) -> None:
     for entry in await whole(owner, conv):
         view.apply(entry)
     known = await owner.call("group.get", gid=gid)
-    members = await owner.call("group.members", gid=gid, limit=1000)
+    members = await owner.call("group.members", gid=gid, limit=500)
     assert view.as_told() == (known, members["members"])
     document = database()[GROUPS].find_one({"_id": gid})
     assert document is not None

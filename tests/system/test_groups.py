@@ -234,11 +234,13 @@ async def test_one_sees_a_group_from_joining_on_and_up_to_leaving(cast: Cast) ->
     assert await seen() == only
     listed = (await stranger.call("conversation.list"))["conversations"][0]
     assert (listed["conv"], "last_entry" in listed) == (cast.conv, False)
-    assert await refusal(stranger, "message.react", conv=cast.conv, ref=1, emoji="x") == (
-        "not_a_member"
-    )
+    react = {"conv": cast.conv, "ref": 1, "emoji": "👍"}
+    assert await refusal(stranger, "message.react", **react) == "not_a_member"
     await command(owner, "group.update", gid=cast.gid, settings={"history": "all"})
-    await command(owner, "group.invite", gid=cast.gid, uids=[stranger.uid])
+    assert await seen() == only
+    again = await command(owner, "group.invite", gid=cast.gid, uids=[stranger.uid])
+    assert again["results"] == [{"uid": stranger.uid, "state": "invited"}]
+    await command(stranger, "group.accept", gid=cast.gid)
     everything = await seen()
     assert everything[0] == ("group", "created")
     assert len(everything) == listed["last_seq"] + 3
@@ -355,7 +357,7 @@ async def test_everybody_knows_the_same_in_the_end(cast: Cast) -> None:
         (owner, "group.mute", {"uid": uid["stranger"], "until": 2**50}),
         (owner, "group.mute", {"until": 2**50}),
         (stranger, "group.leave", {}),
-        (owner, "group.invite", {"uids": [uid["stranger"]]}),
+        (stranger, "group.join", {}),
         (owner, "group.remove", {"uids": [uid["other"]]}),
         (owner, "group.block", {"uids": [uid["stranger"]]}),
         (owner, "group.transfer", {"uid": uid["member"]}),

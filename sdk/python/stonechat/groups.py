@@ -1,10 +1,11 @@
 """Groups: their members, what they are, who may do what."""
 
+import builtins
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypedDict, cast
 
-from stonechat.params import Call, command, given
+from stonechat.params import Call, command
 
 Role = Literal["owner", "admin", "member", "none"]
 
@@ -122,7 +123,7 @@ class Groups:
 
     async def list(self) -> Sequence[Group]:
         """The groups that one is a member of."""
-        return [Group.parse(each) for each in (await self._call("group.list", {}))["groups"]]
+        return [Group.parse(each) for each in await self._all("list", "groups")]
 
     async def search(self, q: str) -> Sequence[Group]:
         """Groups that let themselves be found."""
@@ -156,13 +157,10 @@ class Groups:
 
     # Who is in it
 
-    async def members(
-        self, gid: str, *, after: str | None = None, limit: int | None = None
-    ) -> Sequence[Member]:
-        """Members by uid: the first ones, or those that follow the uid `after`."""
-        params = given(gid=gid, after=after, limit=limit)
-        found = await self._call("group.members", params)
-        return [Member.parse(each) for each in found["members"]]
+    async def members(self, gid: str, *, limit: int | None = None) -> Sequence[Member]:
+        """The first `limit` members by uid, or all, in as many calls as it takes."""
+        found = await self._all("members", "members", limit, gid=gid)
+        return [Member.parse(each) for each in found]
 
     async def invite(self, gid: str, uids: Sequence[str]) -> dict[str, str]:
         """What became of each: `member`, `invited` where they must accept, `blocked`, `full`, …"""
@@ -188,10 +186,9 @@ class Groups:
 
     async def invitations(self) -> Sequence[Invitation]:
         """The invitations that wait for one's answer."""
-        found = await self._call("group.invitations", {})
         return [
             Invitation(each["gid"], each["name"], each["by"], each["ts"])
-            for each in found["invitations"]
+            for each in await self._all("invitations", "invitations")
         ]
 
     async def accept(self, gid: str) -> str:
@@ -204,8 +201,8 @@ class Groups:
 
     async def requests(self, gid: str) -> Sequence[JoinRequest]:
         """Who waits for an admin to approve."""
-        found = await self._call("group.requests", {"gid": gid})
-        return [JoinRequest(each["uid"], each["ts"]) for each in found["requests"]]
+        found = await self._all("requests", "requests", gid=gid)
+        return [JoinRequest(each["uid"], each["ts"]) for each in found]
 
     async def approve(self, gid: str, uid: str) -> str:
         return await self._state("approve", gid, uid)
@@ -230,6 +227,18 @@ class Groups:
     async def nickname(self, gid: str, nickname: str) -> None:
         """One's own name in this group."""
         await self._call("group.nickname", command(gid=gid, nickname=nickname))
+
+    async def _all(
+        self, what: str, name: str, limit: int | None = None, **params: str
+    ) -> builtins.list[Any]:
+        """A list, of all its pages, or of so many that it has `limit` items."""
+        found: builtins.list[Any] = []
+        while True:
+            page = await self._call(f"group.{what}", params)
+            found += page[name]
+            if "next" not in page or (limit is not None and len(found) >= limit):
+                return found[:limit]
+            params = params | {"after": page["next"]}
 
     async def _each(self, action: str, gid: str, uids: Sequence[str]) -> dict[str, str]:
         found = await self._call(f"group.{action}", command(gid=gid, uids=list(uids)))

@@ -57,13 +57,11 @@ def members(name: Name, group: Which, url: Url = URL, state: State = None) -> No
     """Who is in a group: role, username, nickname."""
 
     async def work(client: Client) -> None:
-        gid, after = (await chosen(client, group)).gid, None
-        while found := await client.groups.members(gid, after=after):
-            users = await client.users(each.uid for each in found)
-            for each in found:
-                username = users.get(each.uid, {}).get("username", each.uid)
-                print(" ".join(filter(None, [f"{each.role:6}", username, each.nickname])))
-            after = found[-1].uid
+        found = await client.groups.members((await chosen(client, group)).gid)
+        users = await client.users(each.uid for each in found)
+        for each in found:
+            username = users.get(each.uid, {}).get("username", each.uid)
+            print(" ".join(filter(None, [f"{each.role:6}", username, each.nickname])))
 
     run(name, url, state, work, "groups")
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from shared.names import GroupName, OptionalName
+from shared.pages import Cursor, Limit
 from shared.params import Cid, Ext, Id, Params, at_most
 
 People = Annotated[list[Id], at_most("group_uids_limit")]
@@ -75,10 +76,20 @@ class Nickname(Command):
     nickname: OptionalName
 
 
-class ListMembers(Params):
+class Page(Params):
+    after: Cursor | None = None
+    limit: Limit = 200
+
+
+class ListRequests(Page):
     gid: Id
-    after: str = Field("", max_length=40)
-    limit: int = Field(100, ge=1, le=1000)
+
+
+class ListMembers(Page):
+    gid: Id
+    limit: Limit = 100
+    state: Literal["member", "blocked", "muted"] = "member"
+    role: Literal["owner", "admin", "member"] | None = None
 
 
 class Search(Params):
