@@ -137,7 +137,7 @@ class Connector:
             config,
         )
         self._door = Door(
-            self._accept, self._http.protocol, who, config.frame_limit, config.unopened_limit
+            self._accept, self._http.protocol, who, config.frame_limit, config.visitors_limit
         )
 
     def _new_forwarder(self, http: aiohttp.ClientSession) -> Forwarder:

@@ -213,6 +213,12 @@ class Settings(BaseSettings):
     )
     http_body_timeout: float = Field(10.0, gt=0, description="seconds for the body of a request")
     http_answer_timeout: float = Field(40.0, gt=0, description="seconds for the answer to one")
+    visitors_limit: int = Field(
+        2000,
+        ge=1,
+        description="connections from one address that have not said yet what they want; the "
+        "oldest go first",
+    )
     http_address_limit: int = Field(
         1000, ge=1, description="HTTP connections from one address; the oldest go first"
     )

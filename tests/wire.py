@@ -41,7 +41,7 @@ class Wire(WSListener):
         self.tokens: dict[str, Any] = {}
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._methods: dict[int, str] = {}
-        self._number = 0
+        self.number = 0
         self._news = asyncio.Condition()
         self._transport: WSTransport
 
@@ -71,11 +71,11 @@ class Wire(WSListener):
 
     def start(self, method: str, **params: Any) -> "asyncio.Future[dict[str, Any]]":
         """Sends a request; the future holds the whole answer."""
-        self._number += 1
+        self.number += 1
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._answers[self._number] = answer
-        self._methods[self._number] = method
-        request = {"jsonrpc": "2.0", "id": self._number, "method": method, "params": params}
+        self._answers[self.number] = answer
+        self._methods[self.number] = method
+        request = {"jsonrpc": "2.0", "id": self.number, "method": method, "params": params}
         self.send_text(orjson.dumps(request))
         return answer
 

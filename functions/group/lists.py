@@ -9,7 +9,6 @@ from shared.collections import Document
 from shared.events import now_ms
 from shared.groups import groups
 from shared.members import PRESENT, groups_of, roster
-from shared.pages import Place
 
 from . import views
 from .params import ListMembers, Page
@@ -17,7 +16,7 @@ from .params import ListMembers, Page
 
 def of_groups(uid: str, page: Page) -> dict[str, Any]:
     """Those of which a person is a member."""
-    after = _behind(page)
+    after = page.after
     mine = (gid for gid in groups_of([uid])[uid] if gid > after)
     gids = heapq.nsmallest(page.limit + 1, mine)
     found = groups().many(gids)
@@ -27,7 +26,7 @@ def of_groups(uid: str, page: Page) -> dict[str, Any]:
 
 def of_members(group: Document, params: ListMembers) -> dict[str, Any]:
     """The people of a group, of a state and a role."""
-    gid, after, limit = group["_id"], _behind(params), params.limit + 1
+    gid, after, limit = group["_id"], params.after, params.limit + 1
     among = _of_role(group, params.role)
     if params.state == "blocked":
         found = roster(gid, after, limit, "blocked", among=among) if params.role is None else []
@@ -41,14 +40,14 @@ def of_members(group: Document, params: ListMembers) -> dict[str, Any]:
 
 def of_requests(gid: str, page: Page) -> dict[str, Any]:
     """Those who asked to join."""
-    found = roster(gid, _behind(page), page.limit + 1, "requested")
+    found = roster(gid, page.after, page.limit + 1, "requested")
     shown = {each["uid"]: {"uid": each["uid"], "ts": each["ts"]} for each in found}
     return _answer("requests", page, list(shown), shown)
 
 
 def of_invitations(uid: str, page: Page) -> dict[str, Any]:
     """What a person is invited to."""
-    found = groups().invitations(uid, _behind(page), page.limit + 1)
+    found = groups().invitations(uid, page.after, page.limit + 1)
     invited = {each["gid"]: each for each in found}
     shown = {
         each["_id"]: {"gid": each["_id"], "name": each["name"]}
@@ -68,11 +67,6 @@ def _of_role(group: Document, role: str | None) -> dict[str, Any]:
     return {"$nin": admins} if role == "member" else {}
 
 
-def _behind(page: Page) -> str:
-    """The id behind which the page begins."""
-    return page.after.name if page.after else ""
-
-
 def _answer(
     name: str, page: Page, ids: Sequence[str], shown: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
@@ -81,7 +75,7 @@ def _answer(
     items = pages.fitting(shown[each] for each in there)
     answer: dict[str, Any] = {name: items}
     if len(items) < len(there):
-        answer["next"] = Place(0, there[len(items) - 1]).cursor()
+        answer["next"] = there[len(items) - 1]
     elif len(ids) > page.limit:
-        answer["next"] = Place(0, ids[page.limit - 1]).cursor()
+        answer["next"] = ids[page.limit - 1]
     return answer

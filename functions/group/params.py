@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from shared.names import GroupName, OptionalName
-from shared.pages import Cursor, Limit
+from shared.pages import Limit
 from shared.params import Cid, Ext, Id, Params, at_most
 
 People = Annotated[list[Id], at_most("group_uids_limit")]
@@ -77,7 +77,10 @@ class Nickname(Command):
 
 
 class Page(Params):
-    after: Cursor | None = None
+    """A page of a list that is in the order of its ids. `after` is the last one of the page
+    before."""
+
+    after: str = Field("", pattern=r"^[a-z0-9]{0,40}$")
     limit: Limit = 200
 
 

@@ -9,7 +9,7 @@ from connector.session import Session
 _ENDLESS = Rate(1e9, 1e9)
 ENDLESS = Limits(
     calls=_ENDLESS,
-    bytes=_ENDLESS,
+    call_bytes=10**9,
     noise=_ENDLESS,
     frame=10**9,
     in_flight=10**9,

@@ -35,6 +35,8 @@ class Functions:
         self.channels = asyncio.Event()
         self.channels.set()
         self.asked_for_channels = 0
+        self.signed_out: set[str] = set()
+        self.checked: list[str] = []
         self.annotations = {
             "x": {
                 "topic": "stonechat",
@@ -48,6 +50,7 @@ class Functions:
                 "stonechat.methods": "session.channels",
                 "stonechat.channels.policy": "refuse",
             },
+            "auth": {"topic": "stonechat", "stonechat.methods": "session.check"},
         }
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
@@ -64,6 +67,9 @@ class Functions:
                 self.asked_for_channels += 1
                 await self.channels.wait()
                 return {"result": {"channels": []}}
+            case "session.check":
+                self.checked.append(event["did"])
+                return {"result": {"alive": event["did"] not in self.signed_out}}
             case "x.fail":
                 return {"error": event["data"]["error"]}
             case "x.slow" | "x.wait":
@@ -221,7 +227,7 @@ def post(body: bytes, *lines: str) -> bytes:
 
 
 def token(uid: str = "", device: str = "", roles: tuple[str, ...] = ()) -> str:
-    return tokens.issuer().access(uid or new_id(), device or new_id(), roles, 600)
+    return tokens.issuer().access(uid or new_id(), device or new_id(), 1, roles, 600)
 
 
 def bearer(text: str) -> str:
@@ -273,7 +279,7 @@ async def test_who_says_nothing_is_sent_away(place: Any, monkeypatch: pytest.Mon
             raw = await here.raw()
             raw.send(text)
             await raw.ended()
-        assert not here.connector._door._waiting
+        assert len(here.connector._door._visitors) == 0
 
 
 @pytest.mark.parametrize(
@@ -413,7 +419,7 @@ async def test_the_status_follows_the_error(place: Any, code: int, status: int) 
 async def test_refusals_of_the_door_itself(place: Any) -> None:
     device = new_id()
     async with place(frame_limit=20_000) as here:
-        await here.connector._redis.set(keys.revoked(device), 1, ex=60)
+        await here.connector._redis.set(keys.device(device), "0", ex=60)
         known = bearer(token())
         for method, lines, params, expected in (
             ("x.echo", [], {}, (401, "unauthenticated")),

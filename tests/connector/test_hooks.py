@@ -13,11 +13,10 @@ from connector.forwarder import Forwarder, TryAgainError
 from connector.hooks import Hooks
 from connector.lanes import Pending
 from connector.routes import Hook, Routes, build
-from connector.session import Limits, Session
 from shared.errors import CallError, Reason
-from tests.connector.outlets import Recorder
+from tests.connector import outlets
 
-OWNER = Session(1, "sid00000", Limits(1, 1, 1, 1), Recorder(), 0.0)
+OWNER = outlets.session()
 PASS = answers.PASSED
 
 
@@ -36,8 +35,8 @@ class Functions(Forwarder):
         self.asked.append((function, [call.params["n"] for call in calls]))
         return [b"%d" % call.params["n"] for call in calls]
 
-    def _event(self, call: Pending) -> dict[str, Any]:
-        return {"n": call.params["n"]}
+    def _event(self, call: Pending, mark: bytes) -> bytes:
+        return b'{%b"n":%d}' % (mark, call.params["n"])
 
     async def post(self, function: str, events: Sequence[bytes]) -> list[Answer]:
         shown = [orjson.loads(event) for event in events]

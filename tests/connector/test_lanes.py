@@ -9,6 +9,7 @@ import pytest
 
 from connector.answers import Answer
 from connector.lanes import Bounds, Lane, Lanes, Pending
+from connector.routes import Route
 from connector.session import Session
 from tests.connector import outlets
 
@@ -319,10 +320,11 @@ async def test_a_caller_that_cannot_be_answered_costs_nobody_else_an_answer() ->
 async def test_a_function_has_one_lane_whose_bounds_may_change() -> None:
     gate = Gate()
     lanes = Lanes(gate.forward)
-    lane = lanes.of("f", BOUNDS)
-    assert lanes.of("f", BOUNDS._replace(batch=1)) is lane
+    lane = lanes.of(Route("f", False), lambda route: BOUNDS)
+    changed = Route("f", False, batch=1)
+    assert lanes.of(changed, lambda route: BOUNDS._replace(batch=route.batch or 0)) is lane
     assert lane.bounds.batch == 1
-    assert lanes.of("g", BOUNDS) is not lane
+    assert lanes.of(Route("g", False), lambda route: BOUNDS) is not lane
     assert lanes.idle
     lane.put(Pending("m", {"n": 1}, 1, person("a"), lambda found: None))
     assert not lanes.idle

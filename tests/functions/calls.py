@@ -1,5 +1,6 @@
 """Batches as a connector sends them, signed with its key, straight into a function's `handle`."""
 
+import itertools
 from collections.abc import Sequence
 from functools import cache
 from types import SimpleNamespace
@@ -11,6 +12,8 @@ from shared import secretfiles, signatures
 from shared.doors import BATCH
 from shared.function import Function
 from shared.settings import settings
+
+_networks = itertools.count()
 
 
 class Asked(NamedTuple):
@@ -29,6 +32,8 @@ class Asked(NamedTuple):
             "source": "/test",
             "type": self.method,
             "data": self.params,
+            # Each from somewhere else: what one network may do is not what is tested by this.
+            "ip": f"10.{next(_networks) // 256 % 256}.{next(_networks) % 256}.1",
             **{name: value for name, value in who.items() if value is not None},
         }
 

@@ -10,6 +10,7 @@ import pytest
 from functions.send.emojis import is_emoji
 from local.stack import Stack
 from shared.announcer import Announcement, deliveries
+from shared.clock import LEEWAY
 from shared.collections import COMMANDS, MESSAGES
 from shared.ids import new_id
 from shared.members import late
@@ -148,7 +149,7 @@ def test_admins_recall_whatever_its_age_and_others_for_a_while(
     owner, member = Person(), Person()
     _, conv = grouped(owner, member)
     refs = [member.send(conv), member.send(conv)]
-    age = {"$inc": {"ts": -settings().recall_window * 1000 - 1000}}
+    age = {"$inc": {"ts": -(settings().recall_window + LEEWAY) * 1000 - 1000}}
     database()[MESSAGES].update_many({"conv": conv, "seq": {"$in": refs}}, age)
     refusal = member.refused("message.recall", conv=conv, ref=refs[0])
     assert (refusal.reason, refusal.message) == ("forbidden", "too late to recall")

@@ -198,16 +198,25 @@ async def test_ten_bad_frames_in_a_row_close_the_session(alice: Wire) -> None:
     assert len(alice.unasked) == 19
 
 
+def sized(wire: Wire, size: int) -> "asyncio.Future[dict[str, Any]]":
+    """Asks for what is not there in a frame of so many bytes."""
+    empty = {"jsonrpc": "2.0", "id": wire.number + 1, "method": "no.such", "params": {"x": ""}}
+    return wire.start("no.such", x="x" * (size - len(orjson.dumps(empty))))
+
+
 @pytest.mark.parametrize(("size", "code"), [(64 * 1024, None), (64 * 1024 + 1, 1009)])
-async def test_a_frame_at_the_limit_and_beyond(url: str, size: int, code: int | None) -> None:
-    wire = await Wire.connect(url)
-    frame = b'{"jsonrpc":"2.0","id":1,"method":"no.such","params":{"x":"%s"}}'
-    padding = b"x" * (size - len(frame % b""))
-    wire.send_text(frame % padding)
+async def test_a_frame_at_the_limit_and_beyond(alice: Wire, size: int, code: int | None) -> None:
+    answer = sized(alice, size)
     if code is None:
-        assert await refusal(wire, "no.such") == (-32601, "unknown_method")
+        assert (await asyncio.wait_for(answer, 30))["error"]["data"]["reason"] == "unknown_method"
     else:
-        assert await wire.until_closed() == code
+        assert await alice.until_closed() == code
+
+
+@pytest.mark.parametrize(("size", "reason"), [(8192, "unknown_method"), (8193, "too_large")])
+async def test_who_has_not_signed_in_sends_small_frames(url: str, size: int, reason: str) -> None:
+    answer = await asyncio.wait_for(sized(await Wire.connect(url), size), 30)
+    assert answer["error"]["data"]["reason"] == reason
 
 
 async def test_logout_kills_the_device_everywhere(stack: Stack, name: str) -> None:
