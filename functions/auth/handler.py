@@ -102,7 +102,12 @@ def _in_turns(
         return index if isinstance(step, CallError) else step.place
 
     every = range(len(calls))
-    begun = guarding.side_by_side(every, int, lambda index: steps(calls[index]), where)
+    begun = guarding.side_by_side(
+        every,
+        lambda index: calls[index].caller.session or index,
+        lambda index: steps(calls[index]),
+        where,
+    )
     asked = {
         index: turns().ask(step.place, step.hash)
         for index, step in enumerate(begun)

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import jwt
+import orjson
 import pytest
 
 from local.stack import Stack
