@@ -97,9 +97,10 @@ def _in_turns(
         asked[index].result()
         return step
 
-    def place(index: int) -> Hashable:
+    def name(index: int) -> Hashable:
+        """Those at one name are ended in their order."""
         step = begun[index]
-        return index if isinstance(step, CallError) else step.place
+        return index if isinstance(step, CallError) else step.place[1]
 
     every = range(len(calls))
     begun = guarding.side_by_side(
@@ -121,7 +122,7 @@ def _in_turns(
             raise step
         return step.finish()
 
-    return list(guarding.side_by_side(every, place, finished, where))
+    return list(guarding.side_by_side(every, name, finished, where))
 
 
 handle = auth.handle
