@@ -118,7 +118,6 @@ def test_keys_are_rotated_while_both_are_taken(pair: Pair) -> None:
     rest.check("send", new.signer.sign("send", BODY), BODY)
 
 
-NOW = str(time.time_ns() // 1_000_000)
 SIGNATURE = base64.b64encode(b"s" * 64).decode()
 
 
@@ -131,26 +130,28 @@ SIGNATURE = base64.b64encode(b"s" * 64).decode()
         "  ",
         "Bearer x",
         "a b c",
-        f"{NOW} n",
-        f"{NOW} n {SIGNATURE} x",
-        f"{NOW}  n {SIGNATURE}",
-        f"{NOW} n {SIGNATURE}",
-        f"{NOW} n {SIGNATURE[:-4]}",
-        f"{NOW} n ====",
-        f"{NOW} n é",
-        f"{NOW} n \x00",
-        f"-{NOW} n {SIGNATURE}",
-        f"+{NOW} n {SIGNATURE}",
-        f"{NOW}.5 n {SIGNATURE}",
+        "NOW n",
+        f"NOW n {SIGNATURE} x",
+        f"NOW  n {SIGNATURE}",
+        f"NOW n {SIGNATURE}",
+        f"NOW n {SIGNATURE[:-4]}",
+        "NOW n ====",
+        "NOW n é",
+        "NOW n \x00",
+        f"-NOW n {SIGNATURE}",
+        f"+NOW n {SIGNATURE}",
+        f"NOW.5 n {SIGNATURE}",
         f"² n {SIGNATURE}",
         f"١٢ n {SIGNATURE}",
         f"{'9' * 10_000} n {SIGNATURE}",
-        f"{NOW} {'n' * 100_000} {SIGNATURE}",
-        f"{NOW}\tn\t{SIGNATURE}",
+        f"NOW {'n' * 100_000} {SIGNATURE}",
+        f"NOW\tn\t{SIGNATURE}",
     ],
     ids=lambda header: repr(header)[:30],
 )
 def test_headers_of_nonsense_are_refused(pair: Pair, header: str | None) -> None:
+    if header is not None:
+        header = header.replace("NOW", str(time.time_ns() // 1_000_000))
     assert refused(Checker(pair.public), "send", header) == "unauthenticated"
 
 
