@@ -14,6 +14,16 @@ from shared.settings import Settings
 ROOT = Path(__file__).parent.parent
 ENV_FILE = "stonechat.env"
 
+# What is bounded for people in a house: here everybody comes from one address, nobody has friends
+# yet, and tests and benchmarks make thousands of people and groups in a minute.
+_OF_A_HOUSE = (
+    "REGISTRATIONS_PER_HOUR",
+    "FIRST_MESSAGES_PER_HOUR",
+    "ADDED_PER_DAY",
+    "OPEN_INVITATIONS_LIMIT",
+    "OPEN_REQUESTS_LIMIT",
+)
+
 # What the S3 store listens on, from its port upwards.
 S3_PORTS = (
     "s3.port",
@@ -72,8 +82,8 @@ class Layout:
         found["STONECHAT_SECRETS_DIR"] = str(self.secrets)
         found["STONECHAT_GATEWAY_URL"] = self.gateway_url
         found["PYTHONPATH"] = str(ROOT)
-        # Everybody here comes from one address: people, tests and benchmarks alike.
-        found.setdefault("STONECHAT_REGISTRATIONS_PER_HOUR", "100000")
+        for name in _OF_A_HOUSE:
+            found.setdefault(f"STONECHAT_{name}", "100000")
         if self.redis_port is not None:
             found["STONECHAT_REDIS_URL"] = f"redis://{ports.LOOPBACK}:{self.redis_port}/0"
         if self.mongo_port is not None:

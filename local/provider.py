@@ -46,9 +46,13 @@ class Function:
         self._turn = itertools.count()
 
     def pick(self) -> Replica | None:
-        """A replica for the next call, in turns; None where there is none just now."""
+        """The replica with the fewest calls, in turns, so that one that stands still is left
+        alone; None where there is none just now."""
         ready = [each for each in self.replicas if each.url is not None]
-        return ready[next(self._turn) % len(ready)] if ready else None
+        if not ready:
+            return None
+        first = next(self._turn) % len(ready)
+        return min([*ready[first:], *ready[:first]], key=lambda each: each.calls)
 
     def described(self) -> dict[str, Any]:
         """As the gateway's API shows it; `processes` is our own."""

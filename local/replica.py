@@ -28,7 +28,7 @@ class Replica:
         self._last_words = last_words
         self._process: Process | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self._calls = 0
+        self.calls = 0  # under way
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -44,13 +44,13 @@ class Replica:
     @contextmanager
     def call(self) -> Iterator[None]:
         """What goes on inside is waited for by `retire`."""
-        self._calls += 1
+        self.calls += 1
         self._idle.clear()
         try:
             yield
         finally:
-            self._calls -= 1
-            if not self._calls:
+            self.calls -= 1
+            if not self.calls:
                 self._idle.set()
 
     async def start(self) -> None:
