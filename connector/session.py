@@ -158,12 +158,13 @@ class Session:
         except BadRequestError as bad:
             self.invalid += 1
             abuse = self.invalid >= self._limits.invalid_in_a_row
-            return self._refused(bad.id, bad.fault, now, abuse=abuse)
+            return self._refused(bad.id, bad.fault, now, len(frame), abuse=abuse)
         self.invalid = 0
         try:
             self.count(len(frame), now)
         except CallError as refusal:
-            return self._refused(request.id, refusal, now)
+            wasted = len(frame) if refusal.reason == Reason.TOO_LARGE else 0
+            return self._refused(request.id, refusal, now, wasted)
         return request
 
     def count(self, size: int, now: float) -> None:
@@ -178,14 +179,15 @@ class Session:
         """Counts a part of a message. False where there are too many."""
         return not (self._calls.take(now) if size else self._noise.take(now))
 
-    def noise(self, now: float) -> bool:
-        """Counts what asks for nothing, such as a ping. False where it is a flood."""
-        return not self._noise.take(now)
+    def noise(self, now: float, size: int = 0) -> bool:
+        """Counts what asks for nothing, such as a ping, and its bytes. False where it is a
+        flood."""
+        return not self._noise.take(now, 1 + size // self._limits.call_bytes)
 
     def _refused(
-        self, id_: object, fault: CallError, now: float, *, abuse: bool = False
+        self, id_: object, fault: CallError, now: float, wasted: int, *, abuse: bool = False
     ) -> Refused:
-        flood = not self.noise(now)
+        flood = not self.noise(now, wasted)
         return Refused(rpc.error(id_, fault.as_dict()), ABUSE if abuse or flood else None)
 
     @property

@@ -176,3 +176,12 @@ def test_reading_pauses_for_bytes_as_well(session: Session) -> None:
     for session.in_flight_bytes in (99, 100, 51, 50):
         states.append((session.full, session.slack))
     assert states == [(False, False), (True, False), (False, False), (False, True)]
+
+
+def test_frames_that_are_too_large_are_a_flood_by_their_bytes() -> None:
+    noise = Rate(1.0, 8)
+    made = outlets.session(limits=outlets.limits(noise=noise, frame=100, call_bytes=100))
+    text = request(params={"x": "x" * 300})
+    assert len(text) // 100 == 3
+    found = [made.receive(text, 0.0) for _ in range(3)]
+    assert [isinstance(each, Refused) and each.close for each in found] == [None, None, ABUSE]
