@@ -75,7 +75,7 @@ class Socket(WSListener):
         self._parts_size = 0
         self._paused = False
         self._gone = False
-        self._written = 0  # bytes, ever
+        self._written = 0  # bytes that waited when the client fell behind, and all since
         self._sent = 0  # of these, when last looked at
         self._clogged_at: float | None = None  # when the client last took something
         self._last_words = (GOING_AWAY, "")
@@ -134,7 +134,8 @@ class Socket(WSListener):
 
     def pause_writing(self) -> None:
         """The client reads slower than it is written to."""
-        self._clogged_at, self._sent = self._house.clock(), self._progress()
+        self._written = self._transport.underlying_transport.get_write_buffer_size()
+        self._clogged_at, self._sent = self._house.clock(), 0
         self._house.clogged(self)
         self._pause()
 
@@ -217,20 +218,18 @@ class Socket(WSListener):
         if self._gone:
             return
         self._house.frames_out += 1
-        self._written += len(frame)
         self._transport.send(WSMsgType.TEXT, frame)
-        if self.session.clogged:
-            self._bound()
+        if self._clogged_at is not None:
+            self._lag(len(frame))
 
     def write_framed(self, wire: bytes, count: int) -> None:
         """Sends text frames as they are; nothing after a close frame."""
         if self._gone or self._transport.is_close_frame_sent:
             return
         self._house.frames_out += count
-        self._written += len(wire)
         self._transport.underlying_transport.write(wire)
-        if self.session.clogged:
-            self._bound()
+        if self._clogged_at is not None:
+            self._lag(len(wire))
 
     def ping(self) -> None:
         self.session.pinged = self._house.clock()
@@ -281,10 +280,12 @@ class Socket(WSListener):
             self.receive(text, now)
 
     def _progress(self) -> int:
-        """Bytes that have left for the client."""
+        """Bytes that have left for the client since it fell behind."""
         return self._written - self._transport.underlying_transport.get_write_buffer_size()
 
-    def _bound(self) -> None:
+    def _lag(self, size: int) -> None:
+        """So much more was written to a client that does not keep up."""
+        self._written += size
         buffered = self._transport.underlying_transport.get_write_buffer_size()
         if buffered > self._house.send_buffer_most:
             self.close(TOO_SLOW, "too slow to read")
