@@ -145,9 +145,11 @@ class Socket(WSListener):
         self.go_on()
 
     def look_at_progress(self, now: float, patience: float) -> None:
-        """Closes where the client, which is clogged, has taken nothing for so many seconds."""
+        """Closes where the client fell behind and has taken nothing for so many seconds."""
+        if self._clogged_at is None:
+            return
         sent = self._progress()
-        if sent > self._sent or self._clogged_at is None:
+        if sent > self._sent:
             self._sent, self._clogged_at = sent, now
         elif now - self._clogged_at > patience:
             self.close(TOO_SLOW, "too slow to read")
