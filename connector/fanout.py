@@ -10,6 +10,7 @@ together one by one.
 from collections.abc import Collection
 from typing import Any
 
+from connector import metrics
 from connector.session import Session
 from connector.subscriptions import Subscriptions
 from shared import channels
@@ -69,10 +70,12 @@ class Fanout:
                 named = (special & listening[many]).difference(named)
             for session in named:
                 single.setdefault(session, []).append(frame)
+        sent = 0
         for audience, frames in common.items():
-            _write(listening[audience] - special, frames)
+            sent += _write(listening[audience] - special, frames)
         for session, frames in single.items():
-            _write((session,), frames)
+            sent += _write((session,), frames)
+        metrics.FRAMES_OUT.inc(sent)
 
     def _few(self, audience: Audience, header: dict[str, Any]) -> list[Session] | None:
         """Who gets it, where so few listen that looking at each is the shortest way."""
@@ -96,14 +99,16 @@ def _audience(header: dict[str, Any]) -> Audience:
     return tuple(header["to"]), header.get("skip_session"), header.get("only_session")
 
 
-def _write(sessions: Collection[Session], frames: list[bytes]) -> None:
+def _write(sessions: Collection[Session], frames: list[bytes]) -> int:
+    """How many frames that were."""
     if len(frames) == 1:
         for session in sessions:
             session.outlet.write(frames[0])
     elif sessions:
         wire = b"".join(map(framed, frames))
         for session in sessions:
-            session.outlet.write_framed(wire, len(frames))
+            session.outlet.write_framed(wire)
+    return len(sessions) * len(frames)
 
 
 def framed(text: bytes) -> bytes:

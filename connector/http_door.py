@@ -46,7 +46,7 @@ class _Nowhere:
     def write(self, frame: bytes) -> None:
         pass
 
-    def write_framed(self, wire: bytes, count: int) -> None:
+    def write_framed(self, wire: bytes) -> None:
         pass
 
 

@@ -4,7 +4,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 SESSIONS = Gauge("stonechat_sessions", "Sockets connected", ["state"])
 FRAMES_IN = Counter("stonechat_frames_in", "Text frames received")
-FRAMES_OUT = Counter("stonechat_frames_out", "Text frames sent")
+FRAMES_OUT = Counter("stonechat_frames_out", "Text frames sent unasked")
 REFUSED = Counter("stonechat_refused", "Frames answered by the connector itself", ["reason"])
 REFUSED_FRAMES = Counter("stonechat_refused_frames", "Frames that were no call, or too many")
 CLOSED = Counter("stonechat_closed", "Sockets closed by the server", ["code"])

@@ -41,7 +41,7 @@ class Server:
         self.send_buffer_most = config.send_buffer_most
         self.clock = time.monotonic
         self.sockets: dict[Session, Socket] = {}
-        self.frames_in = self.frames_out = 0  # since `count_frames`
+        self.frames_in = 0  # since `count_frames`
         self._limits = limits
         self._on_admit = on_admit
         self._on_leave = on_leave
@@ -92,8 +92,7 @@ class Server:
     def count_frames(self) -> None:
         """Tells the metrics, which would cost as much as a frame if each were told."""
         metrics.FRAMES_IN.inc(self.frames_in)
-        metrics.FRAMES_OUT.inc(self.frames_out)
-        self.frames_in = self.frames_out = 0
+        self.frames_in = 0
 
     def leave(self, socket: Socket) -> None:
         """The session listens to nothing any more."""

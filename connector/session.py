@@ -33,8 +33,8 @@ class Outlet(Protocol):
     def write(self, frame: bytes) -> None:
         """Sends a text frame."""
 
-    def write_framed(self, wire: bytes, count: int) -> None:
-        """Sends so many text frames that are framed for the wire already (`fanout.framed`)."""
+    def write_framed(self, wire: bytes) -> None:
+        """Sends text frames that are framed for the wire already (`fanout.framed`)."""
 
 
 class Session:

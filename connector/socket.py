@@ -33,7 +33,6 @@ class House(Protocol):
     send_buffer_limit: int
     send_buffer_most: int
     frames_in: int
-    frames_out: int
     clock: Callable[[], float]
     dispatch: Callable[["Socket", Request, int], None]
 
@@ -219,16 +218,14 @@ class Socket(WSListener):
         """Sends a text frame; nothing where the client is gone."""
         if self._gone:
             return
-        self._house.frames_out += 1
         self._transport.send(WSMsgType.TEXT, frame)
         if self._clogged_at is not None:
             self._lag(len(frame))
 
-    def write_framed(self, wire: bytes, count: int) -> None:
+    def write_framed(self, wire: bytes) -> None:
         """Sends text frames as they are; nothing after a close frame."""
         if self._gone or self._transport.is_close_frame_sent:
             return
-        self._house.frames_out += count
         self._transport.underlying_transport.write(wire)
         if self._clogged_at is not None:
             self._lag(len(wire))
