@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     mentions_limit: int = Field(50, ge=0)
     history_limit: int = Field(200, gt=0, description="entries in one answer")
     list_limit: int = Field(500, gt=0, description="items of a list in one answer")
+    members_limit: int = Field(1000, gt=0, description="members of a group in one answer")
     answer_bytes: int = Field(
         256 * 1024, ge=4096, description="bytes of one answer, as JSON; more is another page"
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from shared.names import GroupName, OptionalName
-from shared.pages import Limit
+from shared.pages import Limit, up_to
 from shared.params import Cid, Ext, Id, Params, at_most
 
 People = Annotated[list[Id], at_most("group_uids_limit")]
@@ -90,7 +90,7 @@ class ListRequests(Page):
 
 class ListMembers(Page):
     gid: Id
-    limit: Limit = 100
+    limit: Annotated[int, Field(ge=1), up_to("members_limit")] = 100
     state: Literal["member", "blocked", "muted"] = "member"
     role: Literal["owner", "admin", "member"] | None = None
 
