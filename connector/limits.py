@@ -1,6 +1,6 @@
 """How much one client may do: rates as token buckets, sizes and numbers as bounds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from shared.settings import Settings
@@ -75,25 +75,15 @@ def signed_in(config: Settings) -> Limits:
 
 def anonymous(config: Settings) -> Limits:
     """Of a socket without a session. Public methods take small params."""
-    return Limits(
+    return replace(
+        signed_in(config),
         calls=Rate(config.public_per_second, config.public_burst),
-        call_bytes=config.call_bytes,
-        noise=Rate(config.noise_per_second, config.noise_burst),
         frame=config.public_frame_limit,
         in_flight=config.public_in_flight_limit,
-        in_flight_bytes=config.in_flight_bytes,
-        invalid_in_a_row=config.invalid_frames_limit,
     )
 
 
 def anonymous_address(config: Settings) -> Limits:
     """Of everybody who calls public methods over HTTP from one address."""
-    return Limits(
-        calls=Rate(config.public_address_per_second, config.public_address_burst),
-        call_bytes=config.call_bytes,
-        noise=Rate(config.public_address_per_second, config.public_address_burst),
-        frame=config.public_frame_limit,
-        in_flight=config.in_flight_limit,
-        in_flight_bytes=config.in_flight_bytes,
-        invalid_in_a_row=config.invalid_frames_limit,
-    )
+    rate = Rate(config.public_address_per_second, config.public_address_burst)
+    return replace(signed_in(config), calls=rate, noise=rate, frame=config.public_frame_limit)

@@ -139,12 +139,6 @@ class Session:
         self.uid, self.device, self.roles = uid, device, roles
         self._caller = None
 
-    def come_from(self, ip: str, agent: str) -> None:
-        """Says where the session's calls come from, and by what program."""
-        if (ip, agent) != (self.ip, self.agent):
-            self.ip, self.agent = ip, agent
-            self._caller = None
-
     @property
     def person(self) -> object:
         """Whose calls wait for each other: the person's; the session's where nobody signed in, or

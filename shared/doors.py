@@ -25,7 +25,6 @@ from shared.call import Caller
 from shared.errors import HTTP_STATUS, CallError, Reason
 from shared.events import Happened
 
-RESERVED = "session."  # methods that functions answer to connectors alone
 BATCH = "application/cloudevents-batch+json"
 _JSON = {"Content-Type": "application/json"}
 _LINES = {"Content-Type": "application/x-ndjson"}

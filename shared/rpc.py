@@ -25,10 +25,6 @@ class BadRequestError(Exception):
         self.fault = fault
 
 
-def result(id_: object, value: Any) -> bytes:
-    return orjson.dumps({"jsonrpc": "2.0", "id": id_, "result": value})
-
-
 def answer(id_: object, line: bytes) -> bytes:
     """From a line that holds the rest of the object: `{"result": …}` or `{"error": …}`."""
     return b'{"jsonrpc":"2.0","id":' + orjson.dumps(id_) + b"," + line[1:]
