@@ -174,11 +174,12 @@ class Forwarder:
         return b"".join(parts)
 
     def _is_safe(self, call: Pending) -> bool:
-        return (
-            "cid" in call.params
-            or call.method.startswith(RESERVED)
-            or call.method in self._routes().reads
-        )
+        routes = self._routes()
+        if call.method in routes.reads or call.method.startswith(RESERVED):
+            return True
+        # Public methods take no cid: one that is sent all the same protects from nothing.
+        route = routes.methods.get(call.method)
+        return "cid" in call.params and not (route is not None and route.public)
 
     def _encoded(
         self, calls: Sequence[Pending], mark: bytes, refusals: dict[int, Answer]

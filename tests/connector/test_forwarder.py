@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from connector import metrics
 from connector.forwarder import BATCH, Forwarder, TryAgainError
 from connector.lanes import Pending
-from connector.routes import Routes
+from connector.routes import Route, Routes
 from local import ports
 from shared.signatures import HEADER, Checker, Signer
 from tests.connector import outlets
@@ -94,7 +94,7 @@ async def forwarder(
             url,
             "node",
             Signer(PRIVATE),
-            lambda: Routes(reads=frozenset({"x.read"})),
+            lambda: Routes({"x.public": Route("f", True)}, frozenset({"x.read"})),
             timeout=timeout,
             retry_for=retry_for,
             answer_limit=LIMIT,
@@ -270,6 +270,13 @@ async def test_what_is_safe_is_repeated_and_the_rest_is_not(status: str) -> None
         ["x.do", "x.read"],
         ["x.do", "x.read"],
     ]
+
+
+async def test_a_public_method_takes_no_cid_that_would_make_it_safe() -> None:
+    async with gateway(http(b"", "503 No"), http(FINE)) as there, forwarder(there.url) as made:
+        found = await made.forward("f", [call("x.public", cid="c1")])
+    assert reasons(found) == ["unavailable"]
+    assert there.asked == [["x.public"]]
 
 
 async def test_each_repetition_is_signed_anew() -> None:
