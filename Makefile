@@ -3,7 +3,10 @@ PYTHON ?= python3
 CONNECTORS ?= 1
 PY := .venv/bin/python
 UV := .venv/bin/uv
-
+# Nothing is installed but what a lock has the hash of.
+INSTALL := $(UV) pip install -q --python $(PY) --compile-bytecode --require-hashes
+LOCK := $(UV) pip compile -q --universal --python-version 3.11 --upgrade \
+  --no-header --no-annotate --generate-hashes
 ROUNDS ?= 1
 
 .PHONY: up fast-store reference test test-infra test-openfaas bench faults lint format lock install clean distclean
@@ -34,7 +37,7 @@ test-openfaas: .venv/installed
 # Beside ejabberd where it is installed; BENCH_INSTALL_PEERS=yes installs it (Debian, as root).
 bench: .venv/installed
 	@bash local/fast-store.sh || echo "the faster document store could not be built: the one in Python is measured"
-	@$(UV) pip install -q --python $(PY) -r pyproject.toml --extra bench
+	@$(INSTALL) -r benchmarks/requirements.lock
 	$(PY) -m benchmarks all
 
 faults: .venv/installed
@@ -50,8 +53,15 @@ reference: .venv/installed
 	$(PY) -m local.reference
 	$(PY) -m local.chart
 
+# All locks anew, the small ones with the versions of the large one.
 lock: .venv/installed
-	$(UV) pip compile -q --universal --no-header --upgrade -o requirements.lock pyproject.toml sdk/python/pyproject.toml --extra dev --extra cli
+	$(LOCK) -o requirements.lock pyproject.toml sdk/python/pyproject.toml \
+	  --extra connector --extra dev --extra cli --group local --no-emit-package secantusdb
+	$(LOCK) -o template/stonechat/requirements.lock -c requirements.lock pyproject.toml
+	$(LOCK) -o infra/connector.lock -c requirements.lock pyproject.toml --extra connector
+	$(LOCK) -o benchmarks/requirements.lock -c requirements.lock pyproject.toml --extra bench
+	echo kubernetes-validate==1.37.0 | $(LOCK) -o tests/infra/requirements.lock -c requirements.lock -
+	echo uv | $(LOCK) -o requirements-uv.lock -
 
 install: .venv/installed
 
@@ -61,11 +71,13 @@ clean:
 distclean: clean
 	rm -rf .venv .tools .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-# Bytecode is compiled here, so that the first start is as fast as the second.
-.venv/installed: pyproject.toml requirements.lock sdk/python/pyproject.toml
+# Bytecode is compiled here, so that the first start is as fast as the second. Two packages come
+# without a hash, and without what they need: the SDK, which is ours, and the group `local`.
+.venv/installed: pyproject.toml requirements.lock requirements-uv.lock sdk/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Stonechat needs Python 3.11 or newer, as in: make PYTHON=python3.12")'
 	@echo "installing into .venv (once)"
 	@$(PYTHON) -m venv .venv
-	@$(PY) -m pip install -q --disable-pip-version-check uv
-	@$(UV) pip install -q --python $(PY) --compile-bytecode -r requirements.lock -r pyproject.toml --extra local -e 'sdk/python[cli]'
+	@$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	@$(INSTALL) -r requirements.lock
+	@$(UV) pip install -q --python $(PY) --compile-bytecode --no-deps --no-build-isolation --group local -e sdk/python
 	@touch $@

@@ -1,13 +1,14 @@
 # The connector: docker build -f infra/connector.Dockerfile -t stonechat/connector:0.1.0 .
-ARG PYTHON=3.12
-FROM python:${PYTHON}-slim AS packages
-RUN pip install --no-cache-dir uv
-COPY pyproject.toml requirements.lock /build/
+# PYTHON is the image to begin with: name it with its digest, python@sha256:…, to build the same again.
+ARG PYTHON=python:3.12-slim
+FROM ${PYTHON} AS packages
+COPY requirements-uv.lock infra/connector.lock /build/
+RUN pip install --no-cache-dir --require-hashes -r /build/requirements-uv.lock
 RUN uv venv /packages \
  && uv pip install --no-cache --compile-bytecode --python /packages/bin/python \
-    -r /build/pyproject.toml -c /build/requirements.lock
+    --require-hashes -r /build/connector.lock
 
-FROM python:${PYTHON}-slim
+FROM ${PYTHON}
 RUN useradd --no-create-home --uid 10001 app
 COPY --from=packages /packages /packages
 WORKDIR /app

@@ -1,10 +1,12 @@
 # What `make up` runs, but for the stores: see compose.yaml.
-ARG PYTHON=3.12
-FROM python:${PYTHON}-slim
-RUN pip install --no-cache-dir uv && useradd --create-home --uid 10001 app
+# PYTHON is the image to begin with: name it with its digest, python@sha256:…, to build the same again.
+ARG PYTHON=python:3.12-slim
+FROM ${PYTHON}
+RUN useradd --create-home --uid 10001 app
 WORKDIR /app
-COPY pyproject.toml requirements.lock ./
-RUN uv pip install --system --no-cache --compile-bytecode -r requirements.lock
+COPY requirements-uv.lock requirements.lock ./
+RUN pip install --no-cache-dir --require-hashes -r requirements-uv.lock \
+ && uv pip install --system --no-cache --compile-bytecode --require-hashes -r requirements.lock
 COPY stack.yml ./
 COPY shared shared
 COPY connector connector

@@ -157,7 +157,8 @@ def _wanted(requirements: Path) -> bool:
 
 async def _install(context: Path) -> list[str]:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    command += ["--no-input", "--target", "packages", "-r", "function/requirements.txt"]
+    command += ["--no-input", "--target", "packages"]
+    command += ["--require-hashes", "-r", "function/requirements.txt"]
     process = await asyncio.create_subprocess_exec(
         *command, cwd=context, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )

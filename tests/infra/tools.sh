@@ -13,5 +13,6 @@ gateway=$(go mod download -json sigs.k8s.io/gateway-api@v1.4.0 |
 
 package=$(mktemp -d)
 trap 'rm -rf "$package"' EXIT
-.venv/bin/uv pip install -q --python "$python" --no-deps --target "$package" kubernetes-validate==1.37.0
+.venv/bin/uv pip install -q --python "$python" --target "$package" \
+  --require-hashes -r tests/infra/requirements.lock
 "$python" -m tests.infra.schemas "$package" "$gateway" "$tools/schemas"

@@ -8,6 +8,7 @@ import io
 import os
 import signal
 import tarfile
+import zipfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -398,20 +399,31 @@ def _tar(files: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
+def _wheel(folder: Path) -> tuple[Path, str]:
+    """A library of one word, as a wheel, and its hash."""
+    wheel, info = folder / "sayings-1-py3-none-any.whl", "sayings-1.dist-info"
+    with zipfile.ZipFile(wheel, "w") as out:
+        out.writestr("sayings.py", "WORD = 'brought along'\n")
+        out.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: sayings\nVersion: 1\n")
+        out.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        out.writestr(f"{info}/RECORD", "")
+    return wheel, hashlib.sha256(wheel.read_bytes()).hexdigest()
+
+
 async def test_requirements_of_its_own(operator: Operator, tmp_path: Path) -> None:
-    library = tmp_path / "library"
-    (library / "sayings").mkdir(parents=True)
-    (library / "sayings" / "__init__.py").write_text("WORD = 'brought along'\n")
-    (library / "pyproject.toml").write_text(
-        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
-        '[project]\nname = "sayings"\nversion = "1"\n[tool.setuptools]\npackages = ["sayings"]\n'
-    )
+    wheel, digest = _wheel(tmp_path)
     source = tmp_path / "source-brings"
     source.mkdir()
-    (source / "requirements.txt").write_text(f"{library}\n")
     (source / "handler.py").write_text(
         "import sayings\n\ndef handle(event, context):\n    return sayings.WORD\n"
     )
     brings = Packed(parse({"service": "brings", "image": "brings:1"}), source)
+    for unsure in ("", f" --hash=sha256:{'0' * 64}"):
+        (source / "requirements.txt").write_text(f"{wheel}{unsure}\n")
+        with pytest.raises(DeployFailedError, match="cannot be installed"):
+            await asyncio.to_thread(operator.front.up, brings)
+    (source / "requirements.txt").write_text(f"{wheel} --hash=sha256:{digest}\n")
     await asyncio.to_thread(operator.front.up, brings)
     assert await operator.says(name="brings") == "brought along"

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -188,9 +187,3 @@ def test_the_scaffold_brings_tests_that_pass(layout: Layout, tmp_path: Path) -> 
     )
     ran = subprocess.run(command, cwd=tmp_path, env=layout.child_environment(), timeout=60)
     assert ran.returncode == 1
-
-
-def test_the_template_installs_what_the_project_asks_for() -> None:
-    lines = (TEMPLATE / "requirements.txt").read_text().splitlines()
-    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    assert {line for line in lines if not line.startswith("#")} <= set(asked)
