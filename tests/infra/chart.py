@@ -30,7 +30,7 @@ FULL: dict[str, Any] = STORES | {
     "networkPolicy": {
         "clients": [{"namespaceSelector": {"matchLabels": {"name": "gateway"}}}],
         "monitoring": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
-        "egress": [{"to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}]}],
+        "stores": [{"to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}], "ports": [{"port": 6379}]}],
     },
     "functions": {
         "extra": {
@@ -42,6 +42,9 @@ FULL: dict[str, Any] = STORES | {
                     "stonechat.raw": "/hook, /in/form/",
                 },
                 "secrets": ["stonechat-connector-public", "stonechat-metrics-token"],
+                "egress": [
+                    {"to": [{"ipBlock": {"cidr": "10.2.0.0/16"}}], "ports": [{"port": 443}]}
+                ],
             }
         },
         "overrides": {"send": {"autoscaling": {"enabled": False}, "replicas": 4}},
