@@ -14,6 +14,7 @@ from shared.settings import Settings
 
 INFRA = chart.ROOT / "infra"
 COMPOSE: dict[str, Any] = yaml.safe_load((INFRA / "compose.yaml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
 VALUES: dict[str, Any] = yaml.safe_load((chart.CHART / "values.yaml").read_text())
 SECRETS = {
     secretfiles.SIGNING_KEY,
@@ -25,8 +26,8 @@ SECRETS = {
     secretfiles.GATEWAY_USER,
     secretfiles.GATEWAY_PASSWORD,
 }
-# Settings that are read beside the model: by it, and by the template.
-OTHERS = {"STONECHAT_ENV_FILE", "STONECHAT_THREADS", "STONECHAT_NAME"}
+# What is read beside the model: by it, by the template, by compose.
+OTHERS = {"STONECHAT_ENV_FILE", "STONECHAT_THREADS", "STONECHAT_NAME", "STONECHAT_PUBLISH"}
 DOCKERFILES = sorted(INFRA.glob("*.Dockerfile"))
 
 
@@ -86,25 +87,46 @@ def test_dockerfiles_copy_what_is_there_and_nothing_else_is_sent(file: Path) -> 
     assert re.search(r"^USER \d+$", file.read_text(), re.M)
 
 
-def test_compose_listens_at_home_alone() -> None:
-    for name, service in COMPOSE["services"].items():
-        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
+def test_compose_shows_the_connector_alone_and_to_this_machine_alone() -> None:
+    published = {name: each["ports"] for name, each in SERVICES.items() if "ports" in each}
+    assert published == {"stonechat": ["${STONECHAT_PUBLISH:-127.0.0.1:8001}:8001"]}
+    assert not [name for name, each in SERVICES.items() if "network_mode" in each]
+    stores = set(SERVICES) - {"stonechat"}
+    assert {name for name, each in SERVICES.items() if each["networks"] == ["stores"]} == stores
+    assert COMPOSE["networks"]["stores"] == {"internal": True}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_compose_confines_every_container(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["pids_limit"] > 0
+    assert set(service.get("cap_add", [])) <= {"CHOWN", "SETUID", "SETGID"}
+    assert not {"privileged", "devices", "pid", "ipc"} & set(service)
+    # Named volumes alone: nothing of the machine, a socket of its engine least of all.
+    assert {each.split(":")[0] for each in service["volumes"]} <= set(COMPOSE["volumes"])
 
 
 def test_compose_points_at_its_own_stores() -> None:
-    ours = COMPOSE["services"]["stonechat"]
-    stores = {"STONECHAT_REDIS_URL": "valkey", "STONECHAT_MONGO_URL": "mongo"}
-    stores |= {"STONECHAT_S3_URL": "s3"}
-    assert set(stores.values()) == set(ours["depends_on"])
-    for variable, name in stores.items():
-        (port,) = COMPOSE["services"][name]["ports"]
-        address = port.rsplit(":", 1)[0]
-        assert address in ours["environment"][variable]
-        assert COMPOSE["services"][name]["healthcheck"]
+    ours = SERVICES["stonechat"]
+    stores = {"STONECHAT_REDIS_URL": "valkey:6379", "STONECHAT_MONGO_URL": "mongo:27017"}
+    stores |= {"STONECHAT_S3_URL": "s3:8333"}
+    assert {address.split(":")[0] for address in stores.values()} == set(ours["depends_on"])
+    for variable, address in stores.items():
+        assert f"//{address}/" in ours["environment"][variable] + "/"
+        assert SERVICES[address.split(":")[0]]["healthcheck"]
 
 
 def test_every_image_has_a_version() -> None:
-    images = [each["image"] for each in COMPOSE["services"].values() if "image" in each]
+    images = [each["image"] for each in SERVICES.values() if "image" in each]
+    files = [*DOCKERFILES, chart.ROOT / "template/stonechat/Dockerfile"]
+    for file in files:
+        begun = re.findall(r"^FROM (\S+)", file.read_text(), re.M)
+        assert set(begun) == {"${PYTHON}"}, file
+        images += re.findall(r"^ARG PYTHON=(.+)$", file.read_text(), re.M)
+    assert len(images) == 3 + len(files)
     for image in [*images, VALUES["router"]["image"]]:
         assert re.search(r":\d", image), image
         assert "minio" not in image
