@@ -44,7 +44,7 @@ faults: .venv/installed
 	ROUNDS=$(ROUNDS) $(PY) -m pytest -v tests/system/faults
 
 lint: .venv/installed
-	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && $(PY) -m tests.leaks
 
 format: .venv/installed
 	.venv/bin/ruff check --fix . && .venv/bin/ruff format .
