@@ -61,7 +61,7 @@ PLANTED = {
     "home folder": ("home folder", "see /ho" + "me/alice/stonechat"),
     "root's": ("home folder", "LOG=/ro" + "ot/log"),
     "a Mac's": ("home folder", "/Us" + "ers/bob/code"),
-    "registry": ("registry", "RUN pip install --index" + "-url https://packages.example.com/ x"),
+    "registry": ("registry", "uv sync --index" + "-url https://packages.example.com/ x"),
     "mirror": ("registry", "UV_DEFAULT_" + "INDEX=https://packages.example.com"),
     "lock with addresses": ("registry", "x @ https://files.python" + "hosted.org/x.whl"),
 }
