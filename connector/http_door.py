@@ -78,13 +78,13 @@ class _Server(web.Server):
 
 class HttpDoor:
     """`protocol` speaks with one connection. `call` hands a request to its function, as a socket's;
-    `is_public` says which methods need no token."""
+    `is_public` says which methods need no token; `missing` what the connector lacks to be ready."""
 
     def __init__(
         self,
         call: Call,
         is_public: Callable[[str], bool],
-        ready: Callable[[], bool],
+        missing: Callable[[], Awaitable[list[str]]],
         count_frames: Callable[[], None],
         verifier: Verifier,
         devices: Devices,
@@ -95,7 +95,7 @@ class HttpDoor:
     ) -> None:
         self._call = call
         self._is_public = is_public
-        self._ready = ready
+        self._missing = missing
         self._count_frames = count_frames
         self._verifier = verifier
         self._devices = devices
@@ -142,9 +142,7 @@ class HttpDoor:
                 case "GET", "/healthz":
                     return web.Response(text="ok\n")
                 case "GET", "/readyz":
-                    ready = self._ready()
-                    text = "ready\n" if ready else "not ready\n"
-                    return web.Response(status=200 if ready else 503, text=text)
+                    return _readiness(await self._missing())
                 case "GET", "/metrics":
                     return self._metrics_page()
                 case _:
@@ -317,6 +315,12 @@ class HttpDoor:
             page = generate_latest()
             self._metrics = time.monotonic(), page
         return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _readiness(missing: list[str]) -> web.Response:
+    if missing:
+        return web.Response(status=503, text=f"not ready: {'; '.join(missing)}\n")
+    return web.Response(text="ready\n")
 
 
 def _response(id_: object, answer: Answer) -> web.Response:

@@ -31,6 +31,7 @@ logger = structlog.get_logger(__name__)
 _BLOCK = 1000  # ms
 _APART = 2.0  # seconds between two resyncs
 _COUNT = 200  # stream entries in one read
+_SILENT = 10.0  # seconds without an answer from which on nobody reads
 
 Join = tuple[dict[str, Any], bytes]  # the header of a subscription, and its frame
 
@@ -60,7 +61,13 @@ class Inbox:
         self._last = b"0-0"
         self._read = 0  # stream entries read since the stream began
         self._again_at = 0.0  # when sessions may be told again that they missed something
+        self._answered = -_SILENT  # when Redis last answered a read
         self.lost = False  # set from outside: Redis forgot this node
+
+    @property
+    def reads(self) -> bool:
+        """Whether the stream was read a moment ago, be it that nothing was there."""
+        return time.monotonic() - self._answered < _SILENT
 
     async def run(self) -> None:
         """Reads until cancelled."""
@@ -213,6 +220,7 @@ class Inbox:
 
     async def _next(self) -> list[Entry]:
         found: Any = await self._redis.xread({self._key: self._last}, count=_COUNT, block=_BLOCK)
+        self._answered = time.monotonic()
         return streams.entries(found)
 
     async def _start_again(self) -> None:
