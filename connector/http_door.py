@@ -29,6 +29,7 @@ from shared.errors import HTTP_STATUS, CallError, Code, Reason
 from shared.rpc import BadRequestError, Request
 from shared.settings import Settings
 from shared.tokens import Access, Verifier
+from shared.versions import RELEASE
 
 logger = structlog.get_logger(__name__)
 
@@ -318,9 +319,9 @@ class HttpDoor:
 
 
 def _readiness(missing: list[str]) -> web.Response:
-    if missing:
-        return web.Response(status=503, text=f"not ready: {'; '.join(missing)}\n")
-    return web.Response(text="ready\n")
+    text = f"not ready: {'; '.join(missing)}\n" if missing else "ready\n"
+    headers = {"Stonechat-Version": RELEASE}
+    return web.Response(status=503 if missing else 200, text=text, headers=headers)
 
 
 def _response(id_: object, answer: Answer) -> web.Response:

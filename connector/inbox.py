@@ -6,6 +6,7 @@ trimmed before it was read, deleted by a sweep, or Redis lost it) the sessions a
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -61,7 +62,7 @@ class Inbox:
         self._last = b"0-0"
         self._read = 0  # stream entries read since the stream began
         self._again_at = 0.0  # when sessions may be told again that they missed something
-        self._answered = -_SILENT  # when Redis last answered a read
+        self._answered = -math.inf  # when Redis last answered a read
         self.lost = False  # set from outside: Redis forgot this node
 
     @property
@@ -72,6 +73,7 @@ class Inbox:
     async def run(self) -> None:
         """Reads until cancelled."""
         backoff = Backoff(0.05, 1.0)
+        self._answered = time.monotonic()  # as good as: a read of nothing takes a while
         while True:
             try:
                 if self.lost and time.monotonic() >= self._again_at:

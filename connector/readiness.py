@@ -39,7 +39,7 @@ class Readiness:
         found = [*self._own(), *filter(None, [self._redis_lacks])]
         if found != self._told:
             self._told = found
-            logger.warning("readiness_changed", missing=found)
+            (logger.warning if found else logger.info)("readiness_changed", missing=found)
         return found
 
     async def _ask(self) -> str:

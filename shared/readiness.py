@@ -44,7 +44,9 @@ class Readiness:
             if self._clock() >= self._until:
                 missing = self._look(needs)
                 if missing != self._missing:
-                    logger.warning("readiness_changed", missing=missing)
+                    (logger.warning if missing else logger.info)(
+                        "readiness_changed", missing=missing
+                    )
                 self._missing = missing
                 self._until = self._clock() + settings().ready_kept
             missing = self._missing

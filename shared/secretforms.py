@@ -26,14 +26,14 @@ def private_key(text: str) -> Ed25519PrivateKey:
     except (ValueError, UnsupportedAlgorithm):
         raise ValueError("is no private key in PEM") from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise ValueError("is a private key of another type")
+        raise ValueError("is a private key, but not Ed25519")
     return key
 
 
 def public_keys(text: str) -> list[Ed25519PublicKey]:
     """One or more Ed25519 public keys in PEM."""
     if "PRIVATE KEY" in text:
-        raise ValueError("holds a private key")
+        raise ValueError("has no public key but a private one")
     *parts, rest = text.split(_PEM_END)
     if rest.strip():
         raise ValueError("ends with something that is no public key in PEM")
@@ -44,7 +44,7 @@ def public_keys(text: str) -> list[Ed25519PublicKey]:
         except (ValueError, UnsupportedAlgorithm):
             raise ValueError(f"has no public key in PEM in place {number}") from None
         if not isinstance(key, Ed25519PublicKey):
-            raise ValueError(f"has a public key of another type in place {number}")
+            raise ValueError(f"has a public key in place {number} that is not Ed25519")
         keys.append(key)
     if not keys:
         raise ValueError("has no public key")

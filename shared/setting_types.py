@@ -104,7 +104,7 @@ def networks(text: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
             if each.strip()
         ]
     except ValueError:
-        raise ValueError("names something that is no network") from None
+        raise ValueError("names what does not appear to be a network") from None
 
 
 def _networks(text: str) -> str:

@@ -132,6 +132,7 @@ def answer(value: Any) -> Answer:
 def application(handler: ModuleType) -> Callable[[Environ, StartResponse], Iterable[bytes]]:
     """The WSGI application (PEP 3333) of a handler."""
     context = Context()
+    said = ""  # of being not ready, last
 
     def respond(environ: Environ) -> Answer:
         path = environ.get("PATH_INFO", "/")
@@ -146,13 +147,18 @@ def application(handler: ModuleType) -> Callable[[Environ, StartResponse], Itera
             return answer(("the handler failed\n", 500))
 
     def ready() -> Answer:
+        nonlocal said
         try:
             if getattr(handler, "ready", lambda: True)():
+                said = ""
                 return answer("ready\n")
-            why = ""
+            why = "not ready"
         except Exception as failure:
-            why = " ".join(f": {failure or type(failure).__name__}".split())
-        return answer((f"not ready{why}\n", 503))
+            why = " ".join(f"not ready: {failure or type(failure).__name__}".split())
+        if why != said:
+            print(why, file=sys.stderr, flush=True)
+        said = why
+        return answer((why + "\n", 503))
 
     def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         body, status, headers = respond(environ)

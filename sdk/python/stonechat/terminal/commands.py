@@ -1,4 +1,5 @@
-"""The commands: `chat`, `send`, `tail`, `whoami`, `call`, and those of `friends` and `groups`.
+"""The commands: `chat`, `send`, `tail`, `whoami`, `call`, `check`, and those of `friends` and
+`groups`.
 
 They end with 1 where the server refuses something, 2 on wrong usage, 3 where it cannot be reached.
 """
@@ -18,6 +19,7 @@ import typer
 from stonechat.client import Client, Sent
 from stonechat.terminal import groups, people
 from stonechat.terminal.chat import Chat, in_group, wait_for_person, with_person
+from stonechat.terminal.checking import check
 from stonechat.terminal.lines import line
 from stonechat.terminal.names import Names, complete_groups, complete_people
 from stonechat.terminal.running import URL, Name, Person, State, Url, folder, run, uid_of
@@ -25,6 +27,7 @@ from stonechat.terminal.running import URL, Name, Person, State, Url, folder, ru
 app = typer.Typer(no_args_is_help=True, help="Stonechat in a terminal.")
 app.add_typer(people.app, name="friends")
 app.add_typer(groups.app, name="groups")
+app.command()(check)
 
 _PIPELINED = 1000  # messages that are sent and not acknowledged yet
 
