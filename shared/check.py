@@ -53,7 +53,7 @@ def _needed(config: Settings) -> list[str]:
     folder = config.secrets_dir
     if (folder / secretfiles.CONNECTOR_KEY).exists():
         return startup.of_connector(config)
-    return list(startup.of_function()(config))
+    return startup.of_function()
 
 
 def choose(given: Path | None) -> Path | None:

@@ -100,12 +100,12 @@ class Function:
         those that it needs beside every function's own (`secretfiles`). Ends the process where
         its settings make no sense, and raises `ValueError` where the name is known to be
         another."""
-        self._needs = startup.of_function(*secrets)
+        self.needs = startup.of_function(*secrets)
         self._readiness = Readiness()
         try:
             deployed = settings().function or name
         except ValidationError:
-            startup.require(name, self._needs)
+            startup.require(name, lambda config: self.needs)
             raise
         if deployed != name:
             raise ValueError(f"deployed as {deployed}, its handler says Function({name!r})")
@@ -231,13 +231,13 @@ class Function:
     def start(self) -> None:
         """What the template does before it serves: settings and secrets are looked at, and the
         process ends where they make no sense, with a line for each that does not."""
-        startup.require(self.name, self._needs)
+        startup.require(self.name, lambda config: self.needs)
         signatures.checker()
 
     def ready(self) -> bool:
         """Returns True, or raises `NotReadyError` that says in a line what is missing: a secret, or
         an answer of a store. The template's readiness asks it."""
-        self._readiness.require(self._needs)
+        self._readiness.require(lambda config: self.needs)
         return True
 
     def _batch(self, received: Sequence[Received | CallError]) -> list[Any]:

@@ -33,9 +33,9 @@ def of_connector(config: Settings) -> list[str]:
     return needed
 
 
-def of_function(*own: str) -> Needs:
+def of_function(*own: str) -> list[str]:
     """The secrets that a function needs which has these of its own."""
-    return lambda config: [secretfiles.CONNECTOR_PUBLIC, secretfiles.METRICS_TOKEN, *own]
+    return [secretfiles.CONNECTOR_PUBLIC, secretfiles.METRICS_TOKEN, *own]
 
 
 def of_nobody(config: Settings) -> list[str]:

@@ -2,7 +2,7 @@
 are fit for us, and what their clocks say. Each call has a time limit, and nothing is written."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -93,7 +93,7 @@ def mongo_store(config: Settings, timeout: float) -> list[Finding]:
             before = time.time()
             hello = client.admin.command("hello")
             after = time.time()
-            found = _mongo_facts(hello, client.server_info())
+            found = mongo_facts(hello, client.server_info())
             if "localTime" in hello:
                 told = hello["localTime"].timestamp()
                 found += _clock(_MONGO, "MongoDB", told, before, after)
@@ -105,7 +105,8 @@ def mongo_store(config: Settings, timeout: float) -> list[Finding]:
         return [error(_MONGO, f"MongoDB does not answer ({type(failure).__name__})")]
 
 
-def _mongo_facts(hello: dict[str, Any], build: dict[str, Any]) -> list[Finding]:
+def mongo_facts(hello: Mapping[str, Any], build: Mapping[str, Any]) -> list[Finding]:
+    """What a server's answers to `hello` and `buildInfo` say."""
     found = []
     if hello.get("maxWireVersion", 0) < MONGO_WIRE:
         version = build.get("version", "older")

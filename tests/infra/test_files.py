@@ -9,24 +9,15 @@ import pytest
 import yaml
 
 from local import chart
-from shared import secretfiles
+from shared import secretfiles, variables
 from shared.settings import Settings
 
 INFRA = chart.ROOT / "infra"
 COMPOSE: dict[str, Any] = yaml.safe_load((INFRA / "compose.yaml").read_text())
 VALUES: dict[str, Any] = yaml.safe_load((chart.CHART / "values.yaml").read_text())
-SECRETS = {
-    secretfiles.SIGNING_KEY,
-    secretfiles.SIGNING_PUBLIC,
-    secretfiles.CONNECTOR_KEY,
-    secretfiles.CONNECTOR_PUBLIC,
-    secretfiles.METRICS_TOKEN,
-    secretfiles.CONTENT_KEYS,
-    secretfiles.GATEWAY_USER,
-    secretfiles.GATEWAY_PASSWORD,
-}
-# Settings that are read beside the model: by it, and by the template.
-OTHERS = {"STONECHAT_ENV_FILE", "STONECHAT_THREADS", "STONECHAT_NAME"}
+SECRETS = set(secretfiles.SECRETS)
+# The chart speaks of settings in general by that name.
+OTHERS = {each.name for each in variables.OTHERS} | {"STONECHAT_NAME"}
 DOCKERFILES = sorted(INFRA.glob("*.Dockerfile"))
 
 

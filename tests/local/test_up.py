@@ -1,5 +1,6 @@
 """`make up` as its user sees it: what it prints, how it ends, what it leaves."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -12,23 +13,28 @@ from pathlib import Path
 import pytest
 
 from local import ports
-from local.layout import ROOT
+from local.layout import ROOT, Layout
+from local.stack import Stack
+from tests.proxy import Proxy
 
 GATEWAY_PORT = ports.free_port()
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """A user's environment: nothing of ours, but for ports that are free."""
+def environment(stores: Stack, layout: Layout, tmp_path: Path) -> dict[str, str]:
+    """A user's environment: nothing of ours, but for ports that are free, and stores that are
+    there, in which it has a place of its own."""
+    theirs = layout.child_environment()
     mine = {key: value for key, value in os.environ.items() if not key.startswith("STONECHAT_")}
     config = tmp_path / "stonechat.env"
     config.write_text("")
     return mine | {
         "STONECHAT_ENV_FILE": str(config),
         "STONECHAT_CONNECTOR_PORT": str(ports.free_port()),
-        "STONECHAT_REDIS_URL": "redis://127.0.0.1:1/0",  # external, and not there
-        "STONECHAT_S3_URL": "http://127.0.0.1:1",
-        "STONECHAT_MONGO_URL": "mongodb://127.0.0.1:1/",
+        "STONECHAT_REDIS_URL": theirs["STONECHAT_REDIS_URL"].removesuffix("/0") + "/1",
+        "STONECHAT_MONGO_URL": theirs["STONECHAT_MONGO_URL"],
+        "STONECHAT_MONGO_DATABASE": "of_another",
+        "STONECHAT_S3_URL": theirs["STONECHAT_S3_URL"],
     }
 
 
@@ -135,6 +141,22 @@ def test_a_part_that_dies_is_named_and_all_stops(folder: Path, environment: dict
 
 
 @pytest.mark.usefixtures("left")
+async def test_it_is_not_called_ready_before_its_stores_answer(
+    folder: Path, environment: dict[str, str]
+) -> None:
+    async with Proxy(environment["STONECHAT_MONGO_URL"]) as mongo:
+        mongo.refusing = True
+        given = {"STONECHAT_MONGO_URL": mongo.url + "?directConnection=true"}
+        up = Up(folder, environment | given)
+        await asyncio.to_thread(up.until, "MongoDB does not answer")
+        assert not any("ready. Try" in line for line in up.lines)
+        mongo.refusing = False
+        await asyncio.to_thread(up.until, "ready. Try")
+        up.process.terminate()
+        assert await asyncio.to_thread(up.end) == 0
+
+
+@pytest.mark.usefixtures("left")
 def test_nothing_outlives_a_supervisor_that_is_killed(
     folder: Path, environment: dict[str, str]
 ) -> None:
@@ -154,5 +176,6 @@ def test_missing_secrets_end_a_connector_with_a_line(environment: dict[str, str]
         timeout=60,
         check=False,
     )
-    assert ended.returncode == 1
-    assert "is missing or empty" in ended.stdout
+    assert ended.returncode == 2
+    assert "STONECHAT_SECRETS_DIR: names no folder; expected one with" in ended.stdout
+    assert "Traceback" not in ended.stderr
