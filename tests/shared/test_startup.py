@@ -1,15 +1,21 @@
 """What processes say of settings and secrets that make no sense, before they do anything."""
 
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
+import httpx
 import orjson
 import pytest
+import redis
 from hypothesis import given
 from hypothesis import strategies as st
+from pymongo import MongoClient
 
+from connector.peers import Peers
 from local.layout import ROOT
 from shared import secretfiles, startup, variables
 from shared.contradictions import RULES
@@ -220,3 +226,39 @@ def test_files_of_settings_that_cannot_be_read(
     found, unknown = read(monkeypatch, file)
     assert (found.subject, unknown.subject) == ("STONECHAT_LANES", "STONECHAT_LANESS")
     assert read(monkeypatch, file, lanes="2") == [unknown]  # the environment goes before it
+
+
+# Pieces of addresses and numbers, so that what is put together is nearly right now and then.
+WORDS = ": // @ / ? a=b db=x h 10.0.0.1 [ ] ::1 , 0 8 27017 . - e % %zz \udcff é # & _"
+PIECES = st.sampled_from(WORDS.split())
+JOINED = st.lists(PIECES, max_size=8).map("".join)
+SCHEMES = st.sampled_from(["redis", "rediss", "unix", "mongodb", "mongodb+srv", "http", "https"])
+ADDRESSES = st.builds(lambda scheme, rest: f"{scheme}://{rest}", SCHEMES, JOINED)
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+GIVEN = JOINED | TEXT | ADDRESSES
+NAMES = st.sampled_from(sorted(Settings.model_fields)) | st.sampled_from(
+    ["redis_url", "mongo_url", "s3_url", "gateway_url", "trusted_proxies"]
+)
+
+
+@given(name=NAMES, value=GIVEN)
+def test_any_text_is_told_or_can_be_used(name: str, value: str) -> None:
+    with mock.patch.dict(os.environ, clear=True):
+        os.environ[f"STONECHAT_{name.upper()}"] = value
+        config, found = startup.read(None)
+    for each in found:
+        assert each.subject in {f"STONECHAT_{name.upper()}", *RULED.get(name, ())}
+        assert str(each).isprintable()
+    redis.Redis.from_url(config.redis_url)
+    if "+srv" not in config.mongo_url:  # that asks DNS
+        MongoClient(config.mongo_url, connect=False).close()
+    for url in (config.s3_url, config.gateway_url):
+        assert httpx.URL(url).host
+    Peers(config.trusted_proxies)
+    assert getattr(logging, config.log_level.upper())
+
+
+RULED = {
+    name: [f"STONECHAT_{rule.small.upper()}" for rule in RULES if name in (rule.small, rule.large)]
+    for name in Settings.model_fields
+}
