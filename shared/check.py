@@ -37,6 +37,8 @@ def examine(timeout: float = TIMEOUT, *, whole: bool = False) -> list[Finding]:
     """All that is found with this process's settings. `whole`: all secrets must be there."""
     config, found = startup.read(os.environ.get(variables.ENV_FILE.name))
     wrong = {each.subject for each in found if each.level == "error"}
+    if variables.ENV_FILE.name in wrong:
+        return found  # where the secrets and the stores are is not known
     needed = secretfiles.SECRETS if whole else _needed(config)
     found += startup.examine_secrets(config.secrets_dir, needed)
     found += versions.examine()

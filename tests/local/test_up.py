@@ -10,11 +10,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from local import ports
 from local.layout import ROOT, Layout
 from local.stack import Stack
+from shared import secretfiles
 from tests.proxy import Proxy
 
 GATEWAY_PORT = ports.free_port()
@@ -154,6 +156,31 @@ async def test_it_is_not_called_ready_before_its_stores_answer(
         await asyncio.to_thread(up.until, "ready. Try")
         up.process.terminate()
         assert await asyncio.to_thread(up.end) == 0
+
+
+@pytest.mark.usefixtures("left")
+def test_a_secret_with_a_typo_is_told_and_harms_nobody(
+    folder: Path, environment: dict[str, str]
+) -> None:
+    up = Up(folder, environment)
+    up.until("ready. Try")
+    keys = folder / "secrets" / secretfiles.CONTENT_KEYS
+    keys.write_text(keys.read_text() + "2:zz\n")
+    command = [sys.executable, "-m", "local", "restart", "functions", "--directory", str(folder)]
+    asked = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert asked.returncode == 1
+    told = f"{secretfiles.CONTENT_KEYS}: has no VERSION:HEX of 64 digits in line 2; expected"
+    assert told in asked.stderr
+    url = f"http://127.0.0.1:{GATEWAY_PORT}/function/send/_/ready"
+    assert httpx.get(url).text == "ready\n"  # the old ones go on
+    up.process.terminate()
+    assert up.end() == 0
+    again = Up(folder, environment)
+    assert again.end() == 2
+    (line,) = again.lines
+    assert line.startswith(f"error: {told}")
 
 
 @pytest.mark.usefixtures("left")

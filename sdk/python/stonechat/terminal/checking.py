@@ -45,8 +45,7 @@ def check(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
 ) -> None:
-    """Whether all is in order: the connector, and in the server's checkout its settings, secrets,
-    stores, clocks and versions. A line a finding; ends with 1 where there is something to mend."""
+    """Says what is not in order, of a connector and, in the server's checkout, of all it needs."""
     found = [*of_connector(url), *_of_server(env)]
     for each in found:
         line = f"{each.level}: {each.subject}: {each.text}"

@@ -27,7 +27,6 @@ from stonechat.terminal.running import URL, Name, Person, State, Url, folder, ru
 app = typer.Typer(no_args_is_help=True, help="Stonechat in a terminal.")
 app.add_typer(people.app, name="friends")
 app.add_typer(groups.app, name="groups")
-app.command()(check)
 
 _PIPELINED = 1000  # messages that are sent and not acknowledged yet
 
@@ -154,6 +153,9 @@ def call(
         print(orjson.dumps(await client.call(method, given)).decode(), flush=True)
 
     run(name, url, state, work, "call")
+
+
+app.command()(check)
 
 
 def _read_input(take: Callable[[str | None], Coroutine[Any, Any, None]]) -> None:
