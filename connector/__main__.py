@@ -13,7 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from connector.connector import Connector
-from shared import telemetry
+from shared import startup, telemetry
 from shared.secretfiles import SecretMissingError
 from shared.settings import Settings, settings
 
@@ -45,6 +45,7 @@ async def serve(config: Settings) -> None:
 
 
 def main() -> int:
+    startup.require("connector", startup.of_connector)
     config = settings()
     telemetry.configure("connector", config.log_level)
     # A storm of sessions makes objects that stay; looking at all of them again and again for

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import aiohttp
@@ -25,6 +25,7 @@ from connector.lanes import Bounds, Lanes, Pending
 from connector.node import Node
 from connector.opener import Opener
 from connector.peers import Peers
+from connector.readiness import Readiness
 from connector.registry import Registry
 from connector.routes import RESERVED, Route, Routes, RouteSource
 from connector.server import Server
@@ -127,7 +128,7 @@ class Connector:
             lambda method: (
                 (route := self._known().methods.get(method)) is not None and route.public
             ),
-            self._ready,
+            Readiness(client, self._missing, config).missing,
             self._server.count_frames,
             verifier,
             devices,
@@ -210,11 +211,19 @@ class Connector:
     def _known(self) -> Routes:
         return self._routes.routes
 
-    def _ready(self) -> bool:
+    def _serves(self) -> bool:
         return self._routes.loaded.is_set() and not self._stopping.is_set()
 
+    def _missing(self) -> Iterator[str]:
+        if self._stopping.is_set():
+            yield "it is being stopped"
+        if not self._routes.loaded.is_set():
+            yield "no routes were loaded yet: the gateway does not list its functions"
+        if not self._inbox.reads:
+            yield "the bus is not read"
+
     def _accept(self, address: str, agent: str) -> Socket | None:
-        if not (self._ready() and self._server.has_room()):
+        if not (self._serves() and self._server.has_room()):
             return None
         return Socket(self._server, address, agent)
 

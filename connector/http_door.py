@@ -29,6 +29,7 @@ from shared.errors import HTTP_STATUS, CallError, Code, Reason
 from shared.rpc import BadRequestError, Request
 from shared.settings import Settings
 from shared.tokens import Access, Verifier
+from shared.versions import RELEASE
 
 logger = structlog.get_logger(__name__)
 
@@ -78,13 +79,13 @@ class _Server(web.Server):
 
 class HttpDoor:
     """`protocol` speaks with one connection. `call` hands a request to its function, as a socket's;
-    `is_public` says which methods need no token."""
+    `is_public` says which methods need no token; `missing` what the connector lacks to be ready."""
 
     def __init__(
         self,
         call: Call,
         is_public: Callable[[str], bool],
-        ready: Callable[[], bool],
+        missing: Callable[[], Awaitable[list[str]]],
         count_frames: Callable[[], None],
         verifier: Verifier,
         devices: Devices,
@@ -95,7 +96,7 @@ class HttpDoor:
     ) -> None:
         self._call = call
         self._is_public = is_public
-        self._ready = ready
+        self._missing = missing
         self._count_frames = count_frames
         self._verifier = verifier
         self._devices = devices
@@ -142,9 +143,7 @@ class HttpDoor:
                 case "GET", "/healthz":
                     return web.Response(text="ok\n")
                 case "GET", "/readyz":
-                    ready = self._ready()
-                    text = "ready\n" if ready else "not ready\n"
-                    return web.Response(status=200 if ready else 503, text=text)
+                    return _readiness(await self._missing())
                 case "GET", "/metrics":
                     return self._metrics_page()
                 case _:
@@ -317,6 +316,12 @@ class HttpDoor:
             page = generate_latest()
             self._metrics = time.monotonic(), page
         return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _readiness(missing: list[str]) -> web.Response:
+    text = f"not ready: {'; '.join(missing)}\n" if missing else "ready\n"
+    headers = {"Stonechat-Version": RELEASE}
+    return web.Response(status=503 if missing else 200, text=text, headers=headers)
 
 
 def _response(id_: object, answer: Answer) -> web.Response:

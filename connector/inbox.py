@@ -6,6 +6,7 @@ trimmed before it was read, deleted by a sweep, or Redis lost it) the sessions a
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -31,6 +32,7 @@ logger = structlog.get_logger(__name__)
 _BLOCK = 1000  # ms
 _APART = 2.0  # seconds between two resyncs
 _COUNT = 200  # stream entries in one read
+_SILENT = 10.0  # seconds without an answer from which on nobody reads
 
 Join = tuple[dict[str, Any], bytes]  # the header of a subscription, and its frame
 
@@ -60,11 +62,18 @@ class Inbox:
         self._last = b"0-0"
         self._read = 0  # stream entries read since the stream began
         self._again_at = 0.0  # when sessions may be told again that they missed something
+        self._answered = -math.inf  # when Redis last answered a read
         self.lost = False  # set from outside: Redis forgot this node
+
+    @property
+    def reads(self) -> bool:
+        """Whether the stream was read a moment ago, be it that nothing was there."""
+        return time.monotonic() - self._answered < _SILENT
 
     async def run(self) -> None:
         """Reads until cancelled."""
         backoff = Backoff(0.05, 1.0)
+        self._answered = time.monotonic()  # as good as: a read of nothing takes a while
         while True:
             try:
                 if self.lost and time.monotonic() >= self._again_at:
@@ -213,6 +222,7 @@ class Inbox:
 
     async def _next(self) -> list[Entry]:
         found: Any = await self._redis.xread({self._key: self._last}, count=_COUNT, block=_BLOCK)
+        self._answered = time.monotonic()
         return streams.entries(found)
 
     async def _start_again(self) -> None:

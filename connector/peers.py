@@ -7,10 +7,11 @@ address that is none of theirs is the client's (as MDN and RFC 7239, section 8.1
 import ipaddress
 from typing import Any, Protocol
 
+from shared.setting_types import networks
+
 AGENT_LENGTH = 200
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Headers(Protocol):
@@ -22,11 +23,7 @@ class Headers(Protocol):
 class Peers:
     def __init__(self, trusted_proxies: str) -> None:
         """`trusted_proxies` are networks, separated by commas. Raises `ValueError`."""
-        self._trusted: list[Network] = [
-            ipaddress.ip_network(each.strip(), strict=False)
-            for each in trusted_proxies.split(",")
-            if each.strip()
-        ]
+        self._trusted = networks(trusted_proxies)
 
     def address(self, peername: Any, headers: Headers) -> str:
         """The client's address; empty where the socket has none."""

@@ -15,10 +15,10 @@ from local import journal
 from local.control import ControlError, ask
 from local.deploy import DeployFailedError, Front
 from local.deployment import StackFileError, read_stack
-from local.layout import Layout, from_environment
+from local.layout import Layout, from_environment, settings_file
 from local.part import PartFailedError
 from local.stack import Stack
-from shared import secretfiles
+from shared import secretfiles, startup
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -40,7 +40,7 @@ def up(
     directory: Annotated[Path, typer.Option(help="where data and logs are kept")] = Path(".local"),
 ) -> None:
     """Starts everything and shows its log."""
-    layout = from_environment(directory.resolve(), connectors, gateway_port)
+    layout = _layout(directory, connectors, gateway_port)
     sys.exit(asyncio.run(_up(layout)))
 
 
@@ -52,7 +52,7 @@ def deploy(
     directory: Annotated[Path, typer.Option(help="where data and logs are kept")] = Path(".local"),
 ) -> None:
     """Deploys functions of a stack file to what runs: clients can call them at once."""
-    layout = from_environment(directory.resolve(), 1, gateway_port)
+    layout = _layout(directory, 1, gateway_port)
     try:
         user, password = (
             secretfiles.read(layout.secrets, name)
@@ -81,6 +81,16 @@ def restart(
         typer.echo(f"failed: {error}", err=True)
         raise typer.Exit(1) from None
     typer.echo(f"{what} restarted")
+
+
+def _layout(directory: Path, connectors: int, gateway_port: int) -> Layout:
+    """Ends the process, with a line for each, where settings or secrets make no sense."""
+    file = settings_file()
+    _, found = startup.read(str(file) if file else None)
+    startup.tell(found)
+    layout = from_environment(directory.resolve(), connectors, gateway_port)
+    startup.tell(startup.examine_secrets(layout.secrets, ()))
+    return layout
 
 
 async def _up(layout: Layout) -> int:

@@ -26,7 +26,7 @@ from local.deployment import NAMESPACE, StackFileError, read_stack
 from local.management import Management
 from local.processes import FunctionFailedError
 from local.provider import Provider
-from shared import secretfiles, telemetry
+from shared import secretfiles, startup, telemetry
 from shared.settings import settings
 
 logger = structlog.get_logger(__name__)
@@ -170,6 +170,9 @@ def main() -> int:
     parser.add_argument("--contexts", type=Path, required=True)
     parser.add_argument("--port", type=int, default=8080)
     given = parser.parse_args()
+    startup.require(
+        "gateway", lambda config: [secretfiles.GATEWAY_USER, secretfiles.GATEWAY_PASSWORD]
+    )
     telemetry.configure("gateway", settings().log_level)
     try:
         uvloop.run(serve(given.stack, given.directory, given.contexts, given.port))

@@ -13,6 +13,7 @@ from shared.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 ENV_FILE = "stonechat.env"
+SETTINGS = "settings.env"
 
 # What is bounded for people in a house: here everybody comes from one address, nobody has friends
 # yet, and tests and benchmarks make thousands of people and groups in a minute.
@@ -58,6 +59,11 @@ class Layout:
         return Path(given) if given else self.directory / "secrets"
 
     @property
+    def settings_file(self) -> Path:
+        """What our own processes are told, for commands that are to reach the same stores."""
+        return self.directory / SETTINGS
+
+    @property
     def logs(self) -> Path:
         return self.directory / "log"
 
@@ -93,13 +99,22 @@ class Layout:
         return found
 
 
+def settings_file() -> Path | None:
+    """What `STONECHAT_ENV_FILE` names, or else `stonechat.env` where it is there."""
+    given = os.environ.get("STONECHAT_ENV_FILE")
+    if given is not None:
+        return Path(given)
+    return Path(ENV_FILE) if Path(ENV_FILE).exists() else None
+
+
 def from_environment(directory: Path, connectors: int, gateway_port: int) -> Layout:
     """The layout of `make up`: the default ports, and what the environment or the file
     `stonechat.env` points elsewhere is not started."""
-    file = Path(os.environ.get("STONECHAT_ENV_FILE", ENV_FILE))
-    given = {name: value for name, value in dotenv_values(file).items() if value is not None}
+    file = settings_file()
+    kept = dotenv_values(file) if file else {}
+    given = {name: value for name, value in kept.items() if value is not None}
     given |= {name: value for name, value in os.environ.items() if name.startswith("STONECHAT_")}
-    config = Settings(_env_file=file if file.exists() else None)
+    config = Settings(_env_file=file)
 
     def port(name: str, url: str) -> int | None:
         return None if name in given else urlsplit(url).port

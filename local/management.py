@@ -21,10 +21,11 @@ from local.images import ImageError
 from local.processes import FunctionFailedError
 from local.provider import Provider, UnknownFunctionError
 from shared import secretfiles
+from shared.versions import RELEASE
 
 ARCHIVE_LIMIT = 64 * 1024 * 1024
 SECRET_LIMIT = 1024 * 1024  # as Kubernetes
-VERSION = {"release": "0.1.0", "sha": ""}
+VERSION = {"release": RELEASE, "sha": ""}
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

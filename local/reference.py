@@ -1,6 +1,7 @@
 """The protocol's machine-readable reference, made from the code: `python -m local.reference`.
 
-`docs/openrpc.json` (OpenRPC 1.3) has the methods, `docs/asyncapi.json` (AsyncAPI 3.0) the socket.
+`docs/openrpc.json` (OpenRPC 1.3) has the methods, `docs/asyncapi.json` (AsyncAPI 3.0) the socket;
+`docs/settings.md` is written beside them (`settings_page`).
 """
 
 import importlib
@@ -16,6 +17,7 @@ import yaml
 from pydantic import TypeAdapter
 
 from connector.opener import Open, Opener, Renew
+from local import settings_page
 from shared.errors import HTTP_STATUS, CallError, Code, Reason
 from shared.shapes import NOTIFICATIONS, Opened, Renewed
 
@@ -221,6 +223,7 @@ def written(document: dict[str, Any]) -> bytes:
 def main() -> int:
     OPENRPC.write_bytes(written(openrpc()))
     ASYNCAPI.write_bytes(written(asyncapi()))
+    settings_page.PAGE.write_text(settings_page.written())
     return 0
 
 

@@ -11,12 +11,16 @@ import httpx
 
 from local import health
 from local.control import Control
+from local.deployment import read_stack
 from local.layout import Layout
 from local.part import Part, PartFailedError, Tell
 from local.stores import stores
 from shared import secretfiles
 
 _OPERATOR_SECONDS = 120.0
+_READY_SECONDS = 30.0
+_READY_APART = 0.2  # seconds between two looks
+_OF_PROCESSES = frozenset({"STONECHAT_ENV_FILE", "STONECHAT_CONNECTOR_PORT", "STONECHAT_FUNCTION"})
 
 
 class Stack:
@@ -85,6 +89,7 @@ class Stack:
         self.layout.directory.mkdir(parents=True, exist_ok=True)
         self._claim()
         secretfiles.create_missing(self.layout.secrets)
+        self._write_settings()
         await self._start(*self.stores.values())
 
     async def start_rest(self) -> None:
@@ -92,6 +97,7 @@ class Stack:
         if self.gateway is not None:
             await self._start(self.gateway)
         await self._start(*self.connectors)
+        await self._until_ready()
         await self._control.open()
 
     async def failed(self) -> str:
@@ -153,6 +159,42 @@ class Stack:
             os.close(lock)
             raise PartFailedError(f"another stack runs in {self.layout.directory}") from None
         self._lock = lock
+
+    def _write_settings(self) -> None:
+        """Its owner's alone: an address may carry a password."""
+        given = self.layout.child_environment()
+        quoted = {name: given[name].replace("\\", "\\\\").replace("'", "\\'") for name in given}
+        lines = [
+            f"{name}='{quoted[name]}'"
+            for name in sorted(given)
+            if name.startswith("STONECHAT_") and name not in _OF_PROCESSES
+        ]
+        secretfiles.write(self.layout.directory, self.layout.settings_file.name, "\n".join(lines))
+
+    async def _until_ready(self) -> None:
+        """Returns when the functions of the stack file have what they need. Raises
+        `PartFailedError` where one has not for too long."""
+        if self.gateway is None:
+            return
+        waiting = [each.deployment.name for each in read_stack(self.layout.stack_file)]
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _READY_SECONDS
+        async with self._operator() as http:
+            while waiting:
+                answers = await asyncio.gather(
+                    *(http.get(f"/function/{name}/_/ready") for name in waiting)
+                )
+                told = {
+                    name: answer.text.strip()
+                    for name, answer in zip(waiting, answers, strict=True)
+                    if answer.status_code != 200
+                }
+                waiting = list(told)
+                if waiting and loop.time() > deadline:
+                    await self.stop()
+                    raise PartFailedError(f"function {waiting[0]}: {told[waiting[0]]}")
+                if waiting:
+                    await asyncio.sleep(_READY_APART)
 
     async def _start(self, *parts: Part) -> None:
         self._started += parts

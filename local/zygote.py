@@ -45,7 +45,6 @@ _LIBRARIES = (
     "shared.history",
     "shared.states",
 )
-_THREADS = 16
 
 
 def template() -> Any:
@@ -129,9 +128,12 @@ class Zygote:
             os.environ |= request["environment"]
             if request["packages"]:
                 sys.path.insert(0, request["packages"])
-            threads = int(os.environ.get("STONECHAT_THREADS", _THREADS))
-            self._index.serve(request["folder"], socket.socket(fileno=listener), threads)
+            index = self._index
+            threads = index.number("STONECHAT_THREADS", index.THREADS, index.THREADS_LIMIT)
+            index.serve(request["folder"], socket.socket(fileno=listener), threads)
             code = 0
+        except SystemExit as ended:  # it has said why
+            code = ended.code if isinstance(ended.code, int) else 1
         except BaseException:
             traceback.print_exc()
         finally:

@@ -15,7 +15,7 @@ from functools import cache, lru_cache
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from shared import secretfiles
+from shared import secretfiles, secretforms
 from shared.settings import settings
 
 _HEADER = 2 + 12
@@ -38,8 +38,7 @@ class Keyring:
     @classmethod
     def parse(cls, text: str) -> "Keyring":
         """From `VERSION:HEX` lines."""
-        pairs = (line.split(":", 1) for line in text.split())
-        return cls({int(version): bytes.fromhex(key) for version, key in pairs})
+        return cls(secretforms.content_keys(text))
 
     def seal(self, scope: str, place: str, content: bytes) -> bytes:
         """Encrypts under the newest key of `scope`; `place` must be given again to open."""

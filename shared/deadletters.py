@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from shared import events, keys
+from shared import events, keys, startup
 from shared.events import Happened
 from shared.settings import settings
 from shared.stores import redis_client
@@ -90,6 +90,7 @@ def main() -> int:
         if name != "list":
             command.add_argument("ids", nargs="*", metavar="ID")
     given = parser.parse_args()
+    startup.require_of_command()
     match given.command:
         case "list":
             for each in letters(given.function):

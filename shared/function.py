@@ -43,13 +43,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pymongo.errors import PyMongoError
 
-from shared import doors, guarding, stores, telemetry, tokens
+from shared import doors, guarding, signatures, startup, telemetry, tokens
 from shared.call import Call
 from shared.commands import expiring
 from shared.doors import Event, Proposal, RawRequest, Received, Response
 from shared.errors import CallError, Reason, invalid_params
 from shared.events import Happened
 from shared.params import invalid_model
+from shared.readiness import Readiness
 from shared.settings import settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -94,10 +95,18 @@ class RawRoute:
 class Function:
     """A deployable set of methods."""
 
-    def __init__(self, name: str) -> None:
-        """`name` is the one that it is deployed under: batches are signed for it. Raises
-        `ValueError` where it is known to be another."""
-        deployed = settings().function or name
+    def __init__(self, name: str, *, secrets: Sequence[str] = ()) -> None:
+        """`name` is the one that it is deployed under: batches are signed for it. `secrets` are
+        those that it needs beside every function's own (`secretfiles`). Ends the process where
+        its settings make no sense, and raises `ValueError` where the name is known to be
+        another."""
+        self.needs = startup.of_function(*secrets)
+        self._readiness = Readiness()
+        try:
+            deployed = settings().function or name
+        except ValidationError:
+            startup.require(name, lambda config: self.needs)
+            raise
         if deployed != name:
             raise ValueError(f"deployed as {deployed}, its handler says Function({name!r})")
         self.name = name
@@ -219,9 +228,17 @@ class Function:
                 verdicts[index] = verdict
         return verdicts
 
+    def start(self) -> None:
+        """What the template does before it serves: settings and secrets are looked at, and the
+        process ends where they make no sense, with a line for each that does not."""
+        startup.require(self.name, lambda config: self.needs)
+        signatures.checker()
+
     def ready(self) -> bool:
-        """Whether the stores answer; the template's readiness asks it."""
-        return stores.ready()
+        """Returns True, or raises `NotReadyError` that says in a line what is missing: a secret, or
+        an answer of a store. The template's readiness asks it."""
+        self._readiness.require(lambda config: self.needs)
+        return True
 
     def _batch(self, received: Sequence[Received | CallError]) -> list[Any]:
         """The answers to whatever came, in its order."""

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from shared import startup
 from shared.clock import now_ms
 from shared.collections import INVITES, Document
 from shared.ids import new_id
@@ -89,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     end = actions.add_parser("revoke", help="end one")
     end.add_argument("id")
     asked = parser.parse_args(arguments)
+    startup.require_of_command()
     if asked.action == "create":
         id_, code = create(asked.uses, asked.days)
         print(f"{id_}  {code}")

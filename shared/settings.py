@@ -2,43 +2,82 @@
 
 Values come from the environment (`STONECHAT_REDIS_URL=…`), then from the file that
 `STONECHAT_ENV_FILE` names, then from the defaults here. Secrets are not settings: they are files
-(see `secretfiles`).
+(see `secretfiles`). What is wrong with them is told all at once (see `startup`). The page
+docs/settings.md is made from here: the comment above a group is its heading.
 """
 
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.setting_types import (
+    MOST,
+    BucketName,
+    DatabaseName,
+    ExistingFile,
+    FunctionName,
+    Host,
+    HttpUrl,
+    LogLevel,
+    MongoUrl,
+    Networks,
+    RedisUrl,
+)
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="STONECHAT_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="STONECHAT_", frozen=True, extra="ignore", allow_inf_nan=False
+    )
+
+    @field_validator("*")
+    @classmethod
+    def _bounded(cls, value: Any) -> Any:
+        if isinstance(value, int | float) and value > MOST:
+            raise ValueError("is too large")
+        return value
 
     # Where the other parts are.
-    redis_url: str = "redis://127.0.0.1:16379/0"
-    mongo_url: str = "mongodb://127.0.0.1:27117/"
-    mongo_database: str = "stonechat"
-    s3_url: str = "http://127.0.0.1:18333"
-    s3_bucket: str = "stonechat"
-    gateway_url: str = "http://127.0.0.1:8080"
-    secrets_dir: Path = Path("/var/openfaas/secrets")
-    function: str = Field("", description="the name that a function is deployed under")
+    redis_url: RedisUrl = Field("redis://127.0.0.1:16379/0", description="Redis or Valkey")
+    mongo_url: MongoUrl = Field("mongodb://127.0.0.1:27117/", description="MongoDB")
+    mongo_database: DatabaseName = Field("stonechat", description="our database in MongoDB")
+    s3_url: HttpUrl = Field("http://127.0.0.1:18333", description="the S3 store")
+    s3_bucket: BucketName = Field("stonechat", description="our bucket in the S3 store")
+    gateway_url: HttpUrl = Field(
+        "http://127.0.0.1:8080", description="OpenFaaS' gateway, or what has its paths"
+    )
+    secrets_dir: Path = Field(
+        Path("/var/openfaas/secrets"), description="the folder of secrets, a file each"
+    )
+    function: FunctionName = Field("", description="the name that a function is deployed under")
     store_timeout: float = Field(10.0, gt=0, description="seconds for one call to a store")
-    log_level: str = "info"
+    log_level: LogLevel = Field("info", description="of the lines that are logged, the least")
+
+    # Readiness.
+    ready_timeout: float = Field(
+        1.0,
+        gt=0,
+        le=60,
+        description="seconds in which a store answers who asks whether it is there",
+    )
+    ready_kept: float = Field(
+        2.0, ge=0, le=60, description="seconds for which what is found out about readiness holds"
+    )
 
     # Tokens and passwords.
-    access_token_ttl: int = Field(900, gt=0, description="seconds")
+    access_token_ttl: int = Field(900, gt=0, description="seconds that an access token is good")
     refresh_grace: float = Field(
         10.0, ge=0, description="seconds in which a spent refresh token is taken in any case"
     )
     session_days_idle: int = Field(30, gt=0, description="days a device stays signed in unused")
     session_days_absolute: int = Field(180, gt=0, description="days a device stays signed in")
     password_min: int = Field(8, ge=8, le=128, description="characters of a new password")
-    argon2_time_cost: int = Field(2, ge=1)
-    argon2_memory_kib: int = Field(19 * 1024, ge=8 * 1024)
+    argon2_time_cost: int = Field(2, ge=1, description="passes over the memory of a hash")
+    argon2_memory_kib: int = Field(19 * 1024, ge=8 * 1024, description="KiB that a hash takes")
     hash_threads: int = Field(2, ge=1, description="passwords a process hashes at once")
     hash_wait: float = Field(10.0, gt=0, description="seconds a password may wait to be hashed")
 
@@ -56,13 +95,15 @@ class Settings(BaseSettings):
     home_days: int = Field(30, ge=1, description="days a name is at home where it signed in")
 
     # Registration.
-    registration: Literal["open", "invite", "closed"] = "open"
+    registration: Literal["open", "invite", "closed"] = Field(
+        "open", description="who may register: anybody, who has a code, nobody"
+    )
     registrations_per_hour: int = Field(20, ge=1, description="accounts of one source in an hour")
 
     # The log.
     body_limit: int = Field(32 * 1024, gt=0, description="bytes of one entry's body as JSON")
     recall_window: int = Field(86400, ge=0, description="seconds to recall one's own, 0: always")
-    mentions_limit: int = Field(50, ge=0)
+    mentions_limit: int = Field(50, ge=0, description="people mentioned in one message")
     history_limit: int = Field(200, gt=0, description="entries in one answer")
     list_limit: int = Field(500, gt=0, description="items of a list in one answer")
     members_limit: int = Field(1000, gt=0, description="members of a group in one answer")
@@ -154,13 +195,13 @@ class Settings(BaseSettings):
     )
 
     # The connector.
-    connector_host: str = "127.0.0.1"
-    connector_port: int = Field(8001, ge=0, le=65535)
+    connector_host: Host = Field("127.0.0.1", description="the address that it listens on")
+    connector_port: int = Field(8001, ge=0, le=65535, description="and the port; 0: any")
     frame_limit: int = Field(64 * 1024, gt=0, description="bytes of one WebSocket frame")
     sessions_limit: int = Field(15_000, gt=0, description="sockets of one connector")
     open_timeout: float = Field(10.0, gt=0, description="seconds to open a session")
     ping_after: float = Field(20.0, gt=0, description="seconds of silence before a ping")
-    pong_timeout: float = Field(10.0, gt=0)
+    pong_timeout: float = Field(10.0, gt=0, description="seconds until a ping is answered")
     rate_per_second: float = Field(1000.0, gt=0, description="calls of one session, sustained")
     rate_burst: int = Field(10_000, gt=0, description="calls of one session at once")
     call_bytes: int = Field(
@@ -209,7 +250,7 @@ class Settings(BaseSettings):
     slow_reader_timeout: float = Field(
         10.0, gt=0, description="seconds without progress of who lags behind, then close 4008"
     )
-    trusted_proxies: str = Field(
+    trusted_proxies: Networks = Field(
         "", description="networks, separated by commas, whose X-Forwarded-For is believed"
     )
     http_body_timeout: float = Field(10.0, gt=0, description="seconds for the body of a request")
@@ -246,12 +287,15 @@ class Settings(BaseSettings):
     )
     call_retry_for: float = Field(8.0, ge=0, description="seconds of retries that are safe")
     routes_interval: float = Field(2.0, gt=0, description="seconds between route refreshes")
-    routes_file: Path | None = Field(None, description="static routes instead of the gateway")
-    heartbeat_interval: float = Field(3.0, gt=0)
+    routes_file: ExistingFile | None = Field(
+        None, description="static routes instead of the gateway"
+    )
+    heartbeat_interval: float = Field(3.0, gt=0, description="seconds between two beats")
     drain_timeout: float = Field(10.0, gt=0, description="seconds to finish accepted calls")
 
 
 @lru_cache(1)
 def settings() -> Settings:
-    """This process's settings, read once."""
-    return Settings(_env_file=os.environ.get("STONECHAT_ENV_FILE"))
+    """This process's settings, read once. Raises `ValidationError`; `startup` has said before what
+    is wrong."""
+    return Settings(_env_file=os.environ.get("STONECHAT_ENV_FILE"), _env_file_encoding="utf-8")

@@ -19,16 +19,13 @@ import time
 from functools import cache
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from shared import clock, secretfiles
+from shared import clock, secretfiles, secretforms
 from shared.errors import CallError, Reason
 from shared.settings import settings
 
 HEADER = "Stonechat-Signature"
 FRESH = 15 + clock.LEEWAY  # seconds
-_PEM_END = "-----END PUBLIC KEY-----"
 _NONCES = 200_000  # remembered at most, some ten thousand batches a second
 
 
@@ -36,10 +33,7 @@ class Signer:
     """A connector's. Raises `ValueError` where the key is not Ed25519."""
 
     def __init__(self, private_pem: str) -> None:
-        key = serialization.load_pem_private_key(private_pem.encode(), password=None)
-        if not isinstance(key, Ed25519PrivateKey):
-            raise ValueError("the connector's key must be Ed25519")
-        self._key = key
+        self._key = secretforms.private_key(private_pem)
 
     def sign(self, function: str, body: bytes) -> str:
         """The header's value for a batch to this function, as of now."""
@@ -52,7 +46,7 @@ class Checker:
     """A function's. It takes what any of the keys signed, so that keys can be rotated."""
 
     def __init__(self, public_pems: str) -> None:
-        self._keys = public_keys(public_pems)
+        self._keys = secretforms.public_keys(public_pems)
         self._seen: dict[str, int] = {}  # nonce → when it was signed, ms, oldest first
         self._lock = threading.Lock()
 
@@ -94,19 +88,6 @@ class Checker:
             if now - self._seen[oldest] > 2 * FRESH * 1000 or len(self._seen) > _NONCES:
                 del self._seen[oldest]
             return True
-
-
-def public_keys(pems: str) -> list[Ed25519PublicKey]:
-    """The Ed25519 keys in a text of one or more PEM blocks. Raises `ValueError`."""
-    keys = []
-    for part in pems.split(_PEM_END)[:-1]:
-        key = serialization.load_pem_public_key((part.strip() + "\n" + _PEM_END).encode())
-        if not isinstance(key, Ed25519PublicKey):
-            raise ValueError("public keys must be Ed25519")
-        keys.append(key)
-    if not keys:
-        raise ValueError("there is no public key")
-    return keys
 
 
 def _text(function: str, body: bytes, sent: str, nonce: str) -> bytes:

@@ -62,10 +62,3 @@ def redis_client() -> redis.Redis:
         retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), 2, (RedisConnectionError,)),
         max_connections=128,
     )
-
-
-def ready() -> bool:
-    """Whether both stores answer now."""
-    mongo().admin.command("ping")
-    redis_client().ping()
-    return True

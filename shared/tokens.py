@@ -14,14 +14,11 @@ from functools import cache
 from typing import Any
 
 import jwt
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from shared import clock, secretfiles
+from shared import clock, secretfiles, secretforms
 from shared.errors import CallError, Reason
 from shared.ids import new_id
 from shared.settings import settings
-from shared.signatures import public_keys
 
 ACCESS = "at+jwt"
 REFRESH = "rt+jwt"
@@ -50,10 +47,7 @@ class Issuer:
     """Signs tokens. Only `auth` holds the key for it."""
 
     def __init__(self, private_pem: str) -> None:
-        key = serialization.load_pem_private_key(private_pem.encode(), password=None)
-        if not isinstance(key, Ed25519PrivateKey):
-            raise ValueError("the signing key must be Ed25519")
-        self._key = key
+        self._key = secretforms.private_key(private_pem)
 
     def access(
         self, uid: str, device: str, generation: int, roles: Sequence[str], lifetime: int
@@ -80,7 +74,7 @@ class Verifier:
     """Checks tokens against one or more public keys, so that keys can be rotated."""
 
     def __init__(self, public_pems: str) -> None:
-        self._keys = public_keys(public_pems)
+        self._keys = secretforms.public_keys(public_pems)
 
     def access(self, token: str) -> Access:
         """Raises `unauthenticated`; where nothing else is wrong, `token_expired`, or `unavailable`
@@ -140,8 +134,7 @@ def issuer() -> Issuer:
 
 @cache
 def _metrics_tokens() -> list[bytes]:
-    text = secretfiles.read(settings().secrets_dir, secretfiles.METRICS_TOKEN)
-    return [line.encode() for line in text.split()]
+    return secretforms.tokens(secretfiles.read(settings().secrets_dir, secretfiles.METRICS_TOKEN))
 
 
 def is_metrics_token(token: str) -> bool:

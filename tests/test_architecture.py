@@ -95,6 +95,9 @@ def test_annotations_say_what_the_handler_has(folder: str, name: str, layout: ob
     def listed(key: str) -> list[str]:
         return sorted(filter(None, annotations.get(key, "").split(",")))
 
+    secrets = STACKS[folder]["functions"][name]["secrets"]
+    assert sorted(function.needs) == sorted(secrets)
+    assert handler.start == function.start
     assert function.name == name
     assert annotations["topic"] == "stonechat"
     assert listed("stonechat.methods") == sorted(methods)

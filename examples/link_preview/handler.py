@@ -18,6 +18,7 @@ from shared.events import Happened, now_ms
 from shared.function import Function
 from shared.ids import derived_id
 from shared.log import log
+from shared.secretfiles import CONTENT_KEYS
 from shared.settings import settings
 
 from . import page
@@ -27,7 +28,7 @@ from .fetching import fetch_all
 
 logger = structlog.get_logger(__name__)
 
-link_preview = Function("link-preview")
+link_preview = Function("link-preview", secrets=[CONTENT_KEYS])
 
 COMMAND = "link-preview"
 _LINK = re.compile(r"\bhttps?://[^\s<>\"]{1,1500}", re.IGNORECASE)
@@ -96,5 +97,6 @@ def _draft(happened: Happened, link: str, found: str | Refused | Unreachable) ->
     )
 
 
+start = link_preview.start
 handle = link_preview.handle
 ready = link_preview.ready

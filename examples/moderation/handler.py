@@ -34,5 +34,6 @@ def _verdict(proposal: Proposal) -> CallError | None:
     return CallError(Reason.FORBIDDEN, "not in these words", words=found) if found else None
 
 
+start = moderation.start
 handle = moderation.handle
 ready = moderation.ready

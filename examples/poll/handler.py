@@ -17,11 +17,12 @@ from shared.function import Function
 from shared.log import log
 from shared.members import Standing
 from shared.params import Cid, Conv, Params
+from shared.secretfiles import CONTENT_KEYS
 
 from .results import Created, OwnTally
 from .votes import votes
 
-poll = Function("poll")
+poll = Function("poll", secrets=[CONTENT_KEYS])
 
 POLL = "poll"  # the type of the entry
 TALLY = "poll.tally"  # the signal
@@ -113,5 +114,6 @@ def _key(params: Vote | Get) -> str:
     return f"{params.conv} {params.seq}"
 
 
+start = poll.start
 handle = poll.handle
 ready = poll.ready

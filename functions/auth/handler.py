@@ -8,6 +8,7 @@ from shared.call import Call
 from shared.errors import CallError, Reason
 from shared.function import Function
 from shared.params import NoParams
+from shared.secretfiles import SIGNING_KEY, SIGNING_PUBLIC
 from shared.settings import settings
 from shared.shapes import Empty
 
@@ -18,7 +19,7 @@ from .results import Alive, Config, SignedIn
 from .signing_in import SigningIn
 from .turns import Place, turns
 
-auth = Function("auth")
+auth = Function("auth", secrets=[SIGNING_KEY, SIGNING_PUBLIC])
 
 
 @auth.method("auth.config", result=Config, public=True, reads=True)
@@ -125,5 +126,6 @@ def _in_turns(
     return list(guarding.side_by_side(every, name, finished, where))
 
 
+start = auth.start
 handle = auth.handle
 ready = auth.ready

@@ -22,6 +22,7 @@ from shared.function import Function
 from shared.names import OptionalName
 from shared.pages import Cursor, Limit
 from shared.params import Cid, Ext, Id, Params
+from shared.secretfiles import CONTENT_KEYS
 from shared.stores import database
 
 from . import lists, pairs
@@ -29,7 +30,7 @@ from .pairs import Command
 from .results import Friend, Friends, StateNow
 from .rules import Action, Policy
 
-friend = Function("friend")
+friend = Function("friend", secrets=[CONTENT_KEYS])
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=32)]
 
@@ -158,5 +159,6 @@ def _make(command: Command) -> Any:
     return result
 
 
+start = friend.start
 handle = friend.handle
 ready = friend.ready

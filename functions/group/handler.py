@@ -13,6 +13,7 @@ from shared.groups import groups
 from shared.members import groups_of
 from shared.membership import standing
 from shared.params import NoParams
+from shared.secretfiles import CONTENT_KEYS
 from shared.shapes import Channels, Empty
 
 from . import commands, lists, rules, views
@@ -44,7 +45,7 @@ from .results import (
     State,
 )
 
-group = Function("group")
+group = Function("group", secrets=[CONTENT_KEYS])
 
 SEARCH_RESULTS = 20
 
@@ -248,5 +249,6 @@ def _group_of(call: Call[Any], gid: str, right: str) -> Document:
     return found
 
 
+start = group.start
 handle = group.handle
 ready = group.ready

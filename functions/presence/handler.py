@@ -23,6 +23,7 @@ from shared.function import Function
 from shared.members import groups_of, members_of
 from shared.membership import parsed
 from shared.params import Cid, Conv, Id, Params
+from shared.secretfiles import CONTENT_KEYS
 from shared.settings import settings
 from shared.shapes import EXACT, Empty, Presence
 from shared.stores import redis_client
@@ -31,7 +32,7 @@ from . import told
 from .choices import Choice, Status, choices, choose
 from .telling import Look, shown, tell
 
-presence = Function("presence")
+presence = Function("presence", secrets=[CONTENT_KEYS])
 
 _ROUNDS = 5
 _PAUSES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)  # seconds
@@ -187,5 +188,6 @@ def _tell_present(call: Call[Watch], members: Sequence[str]) -> None:
         before = seen
 
 
+start = presence.start
 handle = presence.handle
 ready = presence.ready

@@ -10,6 +10,7 @@ from shared.entry import Draft, shown
 from shared.errors import CallError, Reason
 from shared.function import Function
 from shared.log import log
+from shared.secretfiles import CONTENT_KEYS
 from shared.settings import settings
 from shared.states import states
 
@@ -17,7 +18,7 @@ from . import life, reactions, strangers, targets
 from .params import Edit, React, Recall, Send, Source
 from .results import Appended, Sent
 
-send = Function("send")
+send = Function("send", secrets=[CONTENT_KEYS])
 
 EVERYONE = "@all"
 RESULT = ("conv", "seq", "id", "ts")
@@ -131,5 +132,6 @@ def react(calls: Sequence[Call[React]]) -> list[Any]:
     return reactions.react(calls)
 
 
+start = send.start
 handle = send.handle
 ready = send.ready

@@ -5,13 +5,14 @@ from typing import Any
 
 from shared.call import Call
 from shared.function import Function
+from shared.secretfiles import CONTENT_KEYS
 from shared.shapes import ConversationState, Empty
 
 from . import flags, histories, lists, marks, signals
 from .params import ListConversations, Read, ReadHistory, Typing, Update
 from .results import Conversations, PageOfEntries
 
-sync = Function("sync")
+sync = Function("sync", secrets=[CONTENT_KEYS])
 
 
 @sync.batch("message.history", result=PageOfEntries, reads=True)
@@ -58,5 +59,6 @@ def read_conversations(calls: Sequence[Call[Read]]) -> list[Any]:
     return marks.read(calls)
 
 
+start = sync.start
 handle = sync.handle
 ready = sync.ready

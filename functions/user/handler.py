@@ -73,5 +73,6 @@ def _profile(document: Document) -> dict[str, Any]:
     return {"uid": document["_id"]} | {name: document[name] for name in SHOWN if name in document}
 
 
+start = user.start
 handle = user.handle
 ready = user.ready

@@ -3,9 +3,11 @@
 `function/handler.py` has `handle(event, context)`. `event` has `body` (bytes), `headers`, `method`,
 `query` and `path`; `context` has `hostname`. The answer is `(body, status, headers)`, `(body,
 status)`, a dict with `statusCode`, `body` and `headers`, text, bytes, or nothing. A handler may
-also have `ready()` (may raise) and `stop()`.
+also have `start()` (called before anything is served; may end the process), `ready()` (may raise)
+and `stop()`.
 
-`/_/health` says that the process is up, `/_/ready` that `ready()` is content. On SIGTERM it takes
+`/_/health` says that the process is up, `/_/ready` that `ready()` is content, and else what it
+raised. On SIGTERM it takes
 no new connection, finishes what it has begun, and ends.
 
 Settings: `PORT` (8080), `STONECHAT_THREADS` (16), `FUNCTION_DIR` (`function`, beside this file).
@@ -39,6 +41,8 @@ BODY_LIMIT = 16 * 1024 * 1024
 DRAIN_SECONDS = 10.0
 CONNECTION_LIMIT = 1000
 BACKLOG = 1024
+THREADS = 16
+THREADS_LIMIT = 1000
 
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -128,6 +132,7 @@ def answer(value: Any) -> Answer:
 def application(handler: ModuleType) -> Callable[[Environ, StartResponse], Iterable[bytes]]:
     """The WSGI application (PEP 3333) of a handler."""
     context = Context()
+    said = ""  # of being not ready, last
 
     def respond(environ: Environ) -> Answer:
         path = environ.get("PATH_INFO", "/")
@@ -135,12 +140,25 @@ def application(handler: ModuleType) -> Callable[[Environ, StartResponse], Itera
             if path == "/_/health":
                 return answer("ok\n")
             if path == "/_/ready":
-                is_ready = getattr(handler, "ready", lambda: True)()
-                return answer(("ready\n", 200) if is_ready else ("not ready\n", 503))
+                return ready()
             return answer(handler.handle(Event(environ), context))
         except Exception:
             traceback.print_exc()
-            return answer(("the handler failed\n", 503 if path == "/_/ready" else 500))
+            return answer(("the handler failed\n", 500))
+
+    def ready() -> Answer:
+        nonlocal said
+        try:
+            if getattr(handler, "ready", lambda: True)():
+                said = ""
+                return answer("ready\n")
+            why = "not ready"
+        except Exception as failure:
+            why = " ".join(f"not ready: {failure or type(failure).__name__}".split())
+        if why != said:
+            print(why, file=sys.stderr, flush=True)
+        said = why
+        return answer((why + "\n", 503))
 
     def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         body, status, headers = respond(environ)
@@ -164,6 +182,8 @@ def serve(folder: str | Path, listener: socket.socket, threads: int) -> None:
         sys.stdout.reconfigure(line_buffering=True, write_through=False)
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a short wait is no warning
     handler = load(Path(folder))
+    if hasattr(handler, "start"):
+        handler.start()
     # What is loaded stays, and a batch makes thousands of objects that die with it: looking for
     # cycles among them all the time finds none.
     gc.freeze()
@@ -212,14 +232,22 @@ def _busy(server: Any) -> bool:
     )
 
 
+def number(name: str, default: int, most: int) -> int:
+    """A whole number of the environment. Ends the process where it is none."""
+    text = os.environ.get(name, str(default))
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= most:
+        return int(text)
+    print(f"{name}: makes no sense; expected a whole number from 1 to {most}", file=sys.stderr)
+    sys.exit(2)
+
+
 def main() -> None:
     host = os.environ.get("STONECHAT_FUNCTION_HOST", "0.0.0.0")  # noqa: S104 (a container's own)
-    address = (host, int(os.environ.get("PORT", "8080")))
+    address = (host, number("PORT", 8080, 65535))
+    threads = number("STONECHAT_THREADS", THREADS, THREADS_LIMIT)
     with socket.create_server(address, backlog=BACKLOG) as listener:
         serve(
-            os.environ.get("FUNCTION_DIR") or Path(__file__).parent / "function",
-            listener,
-            int(os.environ.get("STONECHAT_THREADS", "16")),
+            os.environ.get("FUNCTION_DIR") or Path(__file__).parent / "function", listener, threads
         )
 
 

@@ -9,25 +9,16 @@ import pytest
 import yaml
 
 from local import chart
-from shared import secretfiles
+from shared import secretfiles, variables
 from shared.settings import Settings
 
 INFRA = chart.ROOT / "infra"
 COMPOSE: dict[str, Any] = yaml.safe_load((INFRA / "compose.yaml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
 VALUES: dict[str, Any] = yaml.safe_load((chart.CHART / "values.yaml").read_text())
-SECRETS = {
-    secretfiles.SIGNING_KEY,
-    secretfiles.SIGNING_PUBLIC,
-    secretfiles.CONNECTOR_KEY,
-    secretfiles.CONNECTOR_PUBLIC,
-    secretfiles.METRICS_TOKEN,
-    secretfiles.CONTENT_KEYS,
-    secretfiles.GATEWAY_USER,
-    secretfiles.GATEWAY_PASSWORD,
-}
-# What is read beside the model: by it, by the template, by compose.
-OTHERS = {"STONECHAT_ENV_FILE", "STONECHAT_THREADS", "STONECHAT_NAME", "STONECHAT_PUBLISH"}
+SECRETS = set(secretfiles.SECRETS)
+# The chart speaks of settings in general by the one name; compose publishes its port by the other.
+OTHERS = {each.name for each in variables.OTHERS} | {"STONECHAT_NAME", "STONECHAT_PUBLISH"}
 DOCKERFILES = sorted(INFRA.glob("*.Dockerfile"))
 
 

@@ -109,7 +109,8 @@ async def test_ready_is_what_the_handler_says(folder: Path, run: Run) -> None:
     (folder / "function" / "ready").touch()
     assert (await container.http.get("/_/ready")).status_code == 200
     (folder / "function" / "broken").touch()
-    assert (await container.http.get("/_/ready")).status_code == 503
+    broken = await container.http.get("/_/ready")
+    assert (broken.status_code, broken.text) == (503, "not ready: no store\n")
     assert (await container.http.get("/_/health")).status_code == 200
     assert "no store" in container.log.read_text()
 

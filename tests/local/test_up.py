@@ -1,5 +1,6 @@
 """`make up` as its user sees it: what it prints, how it ends, what it leaves."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -9,26 +10,33 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from local import ports
-from local.layout import ROOT
+from local.layout import ROOT, Layout
+from local.stack import Stack
+from shared import secretfiles
+from tests.proxy import Proxy
 
 GATEWAY_PORT = ports.free_port()
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """A user's environment: nothing of ours, but for ports that are free."""
+def environment(stores: Stack, layout: Layout, tmp_path: Path) -> dict[str, str]:
+    """A user's environment: nothing of ours, but for ports that are free, and stores that are
+    there, in which it has a place of its own."""
+    theirs = layout.child_environment()
     mine = {key: value for key, value in os.environ.items() if not key.startswith("STONECHAT_")}
     config = tmp_path / "stonechat.env"
     config.write_text("")
     return mine | {
         "STONECHAT_ENV_FILE": str(config),
         "STONECHAT_CONNECTOR_PORT": str(ports.free_port()),
-        "STONECHAT_REDIS_URL": "redis://127.0.0.1:1/0",  # external, and not there
-        "STONECHAT_S3_URL": "http://127.0.0.1:1",
-        "STONECHAT_MONGO_URL": "mongodb://127.0.0.1:1/",
+        "STONECHAT_REDIS_URL": theirs["STONECHAT_REDIS_URL"].removesuffix("/0") + "/1",
+        "STONECHAT_MONGO_URL": theirs["STONECHAT_MONGO_URL"],
+        "STONECHAT_MONGO_DATABASE": "of_another",
+        "STONECHAT_S3_URL": theirs["STONECHAT_S3_URL"],
     }
 
 
@@ -135,6 +143,47 @@ def test_a_part_that_dies_is_named_and_all_stops(folder: Path, environment: dict
 
 
 @pytest.mark.usefixtures("left")
+async def test_it_is_not_called_ready_before_its_stores_answer(
+    folder: Path, environment: dict[str, str]
+) -> None:
+    async with Proxy(environment["STONECHAT_MONGO_URL"]) as mongo:
+        mongo.refusing = True
+        given = {"STONECHAT_MONGO_URL": mongo.url + "?directConnection=true"}
+        up = Up(folder, environment | given)
+        await asyncio.to_thread(up.until, "MongoDB does not answer")
+        assert not any("ready. Try" in line for line in up.lines)
+        mongo.refusing = False
+        await asyncio.to_thread(up.until, "ready. Try")
+        up.process.terminate()
+        assert await asyncio.to_thread(up.end) == 0
+
+
+@pytest.mark.usefixtures("left")
+def test_a_secret_with_a_typo_is_told_and_harms_nobody(
+    folder: Path, environment: dict[str, str]
+) -> None:
+    up = Up(folder, environment)
+    up.until("ready. Try")
+    keys = folder / "secrets" / secretfiles.CONTENT_KEYS
+    keys.write_text(keys.read_text() + "2:zz\n")
+    command = [sys.executable, "-m", "local", "restart", "functions", "--directory", str(folder)]
+    asked = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert asked.returncode == 1
+    told = f"{secretfiles.CONTENT_KEYS}: has no VERSION:HEX of 64 digits in line 2; expected"
+    assert told in asked.stderr
+    url = f"http://127.0.0.1:{GATEWAY_PORT}/function/send/_/ready"
+    assert httpx.get(url).text == "ready\n"  # the old ones go on
+    up.process.terminate()
+    assert up.end() == 0
+    again = Up(folder, environment)
+    assert again.end() == 2
+    (line,) = again.lines
+    assert line.startswith(f"error: {told}")
+
+
+@pytest.mark.usefixtures("left")
 def test_nothing_outlives_a_supervisor_that_is_killed(
     folder: Path, environment: dict[str, str]
 ) -> None:
@@ -154,5 +203,6 @@ def test_missing_secrets_end_a_connector_with_a_line(environment: dict[str, str]
         timeout=60,
         check=False,
     )
-    assert ended.returncode == 1
-    assert "is missing or empty" in ended.stdout
+    assert ended.returncode == 2
+    assert "STONECHAT_SECRETS_DIR: names no folder; expected one with" in ended.stdout
+    assert "Traceback" not in ended.stderr

@@ -179,3 +179,36 @@ async def test_groups_are_made_and_listed(terminal: Terminal, name: str) -> None
 async def test_a_chat_is_with_somebody_or_in_a_group(terminal: Terminal, name: str) -> None:
     assert (await terminal.run("chat", name))[0] == 2
     assert (await terminal.run("chat", name, "--with", "x", "--in", "y"))[0] == 2
+
+
+async def test_a_client_finds_nothing_to_mend_where_all_is_well(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # no checkout of the server
+    assert await terminal.run("check") == (0, [], "nothing to mend\n")
+    assert await terminal.run("check", "--json") == (0, [], "")
+
+
+async def test_a_check_says_what_a_client_cannot_reach(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, (line,), said = await terminal.run("check", "--url", DEAD)
+    assert (code, said) == (1, "1 to mend\n")
+    assert line.startswith(f"error: {DEAD}: nobody answers")
+    for url in ("http://127.0.0.1:9/v1", "bar", "ws:///v1"):
+        code, (line,), _ = await terminal.run("check", "--url", url, "--json")
+        assert (code, orjson.loads(line)["subject"]) == (1, "url")
+
+
+async def test_a_check_in_a_checkout_looks_at_the_server_too(terminal: Terminal) -> None:
+    _, lines, said = await terminal.run("check", "--json")
+    found = [orjson.loads(line) for line in lines]
+    assert said == ""
+    assert [each for each in found if each["level"] == "error"] == []
+    assert "STONECHAT_S3_BUCKET" in {each["subject"] for each in found}
+    code, lines, _ = await terminal.run("check", "--env", "nowhere.env")
+    assert code == 1
+    assert (
+        "error: STONECHAT_ENV_FILE: nowhere.env cannot be read: No such file or directory" in lines
+    )

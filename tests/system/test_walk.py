@@ -19,7 +19,7 @@ async def test_ten_minutes_without_faas_cli(stack: Stack, tmp_path: Path) -> Non
         "HOME": str(tmp_path / "home"),
         "XDG_STATE_HOME": str(tmp_path / "state"),
         "STONECHAT_URL": layout.connector_urls[0],
-        "STONECHAT_ENV_FILE": str(tmp_path / "none.env"),
+        "STONECHAT_ENV_FILE": os.devnull,
         "PYTHONPATH": str(ROOT),
         "DEPLOY_OPTIONS": f" --gateway-port {layout.gateway_port} --directory {layout.directory}",
     }

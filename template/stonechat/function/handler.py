@@ -20,5 +20,6 @@ def say(call: Call[Say]) -> dict[str, Any]:
     return {"text": f"Hello, {call.params.name}!", "uid": call.uid}
 
 
+start = fn.start
 handle = fn.handle
 ready = fn.ready

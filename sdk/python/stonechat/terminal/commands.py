@@ -1,4 +1,5 @@
-"""The commands: `chat`, `send`, `tail`, `whoami`, `call`, and those of `friends` and `groups`.
+"""The commands: `chat`, `send`, `tail`, `whoami`, `call`, `check`, and those of `friends` and
+`groups`.
 
 They end with 1 where the server refuses something, 2 on wrong usage, 3 where it cannot be reached.
 """
@@ -18,6 +19,7 @@ import typer
 from stonechat.client import Client, Sent
 from stonechat.terminal import groups, people
 from stonechat.terminal.chat import Chat, in_group, wait_for_person, with_person
+from stonechat.terminal.checking import check
 from stonechat.terminal.lines import line
 from stonechat.terminal.names import Names, complete_groups, complete_people
 from stonechat.terminal.running import URL, Name, Person, State, Url, folder, run, uid_of
@@ -151,6 +153,9 @@ def call(
         print(orjson.dumps(await client.call(method, given)).decode(), flush=True)
 
     run(name, url, state, work, "call")
+
+
+app.command()(check)
 
 
 def _read_input(take: Callable[[str | None], Coroutine[Any, Any, None]]) -> None:
