@@ -47,6 +47,7 @@ format: .venv/installed
 	.venv/bin/ruff check --fix . && .venv/bin/ruff format .
 
 reference: .venv/installed
+	$(PY) -m tests.record
 	$(PY) -m local.reference
 	$(PY) -m local.chart
 
