@@ -110,7 +110,8 @@ def restore(folder: Path, *, replace: bool = False) -> dict[str, int]:
         for name, count in counts.items():
             written = 0
             for batch in _batches(folder / _file(name)):
-                written += len(database[name].insert_many(batch, ordered=False).inserted_ids)
+                database[name].insert_many(batch, ordered=False)
+                written += len(batch)
             if written != count:
                 raise BackupError(f"{_file(name)} has {written} documents, it should have {count}")
     redis_client().flushdb()

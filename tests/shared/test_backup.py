@@ -1,4 +1,4 @@
-"""Copies of a database and what becomes of them: `tests/system/test_backup.py` has a whole house."""
+"""Copies of a database, whole and not; `tests/system/test_backup.py` has those of a house."""
 
 import gzip
 import os

@@ -120,7 +120,8 @@ async def _holds(
         for person in people:
             if conv in await _listed(person):
                 sent = await person.send(conv, f"after {highest}", "we are back")
-                assert sent["seq"] == (highest := highest + 1), conv
+                highest += 1
+                assert sent["seq"] == highest, conv
                 assert sent["id"] not in {each["id"] for each in seen.values()}
     assert len(after) > len(before)
 
