@@ -50,6 +50,7 @@ reference: .venv/installed
 	$(PY) -m tests.record
 	$(PY) -m local.reference
 	$(PY) -m local.chart
+	$(PY) -m local.licences
 
 lock: .venv/installed
 	$(UV) pip compile -q --universal --no-header --upgrade -o requirements.lock pyproject.toml sdk/python/pyproject.toml --extra dev --extra cli

@@ -9,7 +9,7 @@ from local.layout import ROOT
 
 _FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<text>.*?)^```$", re.M | re.DOTALL)
 _HEADING = re.compile(r"^#+ (?P<title>.+)$", re.M)
-_NO_RUN = re.compile(r"^no-run: \w[\w' ,.;-]{7,}$")
+_NO_RUN = re.compile(r"^no-run: \w[\w' ,.;/-]{7,}$")
 RUNNABLE = ("sh", "python")
 
 
