@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import termios
 from pathlib import Path
 from typing import Self
 
@@ -27,6 +28,7 @@ _LEFT_OUT = (
 )
 _MADE_FROM = ("pyproject.toml", "requirements.lock", "sdk/python/pyproject.toml")
 _SECONDS = 90
+_SIZE = (40, 160)  # lines and columns of a terminal
 
 # What stays until it is stopped: in a terminal of its own.
 _STAYS = re.compile(r"^(make up|(\S*/)?stonechat (chat|tail) )")
@@ -96,6 +98,7 @@ class Newcomer:
             "PATH": f"{self.home}/.venv/bin:{os.environ['PATH']}",
             "PYTHONPATH": f"{self.home}:{self.home}/sdk/python",
             "TERM": "xterm",
+            "PROMPT_TOOLKIT_NO_CPR": "1",  # nobody answers where the cursor is
         }
 
     async def __aenter__(self) -> Self:
@@ -159,12 +162,14 @@ class Newcomer:
         return shown
 
     async def _talk(self, chats: list[Terminal]) -> None:
+        for chat in chats:
+            await chat.until("›")
         for number, chat in enumerate(chats):
-            await chat.until("Ctrl-D ends")
             said = f"said by number {number}"
             chat.type(f"{said}\r")
             for other in chats:
-                await other.until(said)
+                if other is not chat:
+                    await other.until(said)
 
     async def run(self, commands: str) -> str:
         """In the one shell, whose variables stay; what was printed. Each command has to succeed."""
@@ -187,6 +192,7 @@ class Newcomer:
     async def open(self, line: str) -> Terminal:
         """Runs a command in a terminal of its own."""
         master, slave = pty.openpty()
+        termios.tcsetwinsize(slave, _SIZE)
         process = await asyncio.create_subprocess_exec(
             *self._inside("bash", "-c", f"exec {line}"),
             cwd=self.home,

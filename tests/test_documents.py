@@ -1,5 +1,7 @@
 """What the pages say to type is typed by a test, or says why not."""
 
+import re
+
 import pytest
 
 from local.layout import ROOT
@@ -59,3 +61,21 @@ def test_commands_stand_in_blocks_that_say_so() -> None:
             line for line in lines if line.startswith(("    $ ", "    stonechat ", "    make "))
         ]
         assert indented == [], page
+
+
+def _anchors(page: str) -> set[str]:
+    """Of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", (ROOT / page).read_text(), flags=re.M)
+    return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+@pytest.mark.parametrize("page", pages())
+def test_links_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text()):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (ROOT / page).parent / path if path else ROOT / page
+        assert file.exists(), target
+        if anchor:
+            assert anchor in _anchors(str(file.resolve().relative_to(ROOT))), target
