@@ -27,7 +27,7 @@ _LEFT_OUT = (
     ".*_cache",
 )
 _MADE_FROM = ("pyproject.toml", "requirements.lock", "sdk/python/pyproject.toml")
-_SECONDS = 90
+_SECONDS = 60
 _SIZE = (40, 160)  # lines and columns of a terminal
 
 # What stays until it is stopped: in a terminal of its own.
@@ -48,11 +48,12 @@ class Terminal:
         self.line = line
         self.process = process
         self.shown = ""
-        self._master = master
+        self._master: int | None = master
         self._news = asyncio.Event()
         asyncio.get_running_loop().add_reader(master, self._read)
 
     def _read(self) -> None:
+        assert self._master is not None
         try:
             some = os.read(self._master, 65536)
         except OSError:  # the program has ended
@@ -73,17 +74,22 @@ class Terminal:
             raise AssertionError(f"{self.line}: no {text!r} in\n{self.shown}") from None
 
     def type(self, text: str) -> None:
+        assert self._master is not None
         os.write(self._master, text.encode())
 
-    async def end(self, number: int = signal.SIGINT) -> None:
-        """As Ctrl-C does."""
+    async def end(self) -> None:
+        """By Ctrl-C. Once it has ended there is nothing more to end."""
         if self.process.returncode is None:
-            os.killpg(self.process.pid, number)
-        try:
-            await asyncio.wait_for(self.process.wait(), 60)
-        finally:
+            self.type("\x03")
+            try:
+                await asyncio.wait_for(self.process.wait(), _SECONDS)
+            except TimeoutError:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                raise AssertionError(f"{self.line}: does not end\n{self.shown}") from None
+        if self._master is not None:
             asyncio.get_running_loop().remove_reader(self._master)
             os.close(self._master)
+            self._master = None
 
 
 class Newcomer:
@@ -92,6 +98,7 @@ class Newcomer:
     def __init__(self, folder: Path) -> None:
         self.home = folder / "stonechat"
         self.up: Terminal | None = None
+        self._terminals: list[Terminal] = []
         mine = {key: value for key, value in os.environ.items() if not key.startswith("STONECHAT_")}
         self._environment = mine | {
             "HOME": str(folder),
@@ -128,8 +135,8 @@ class Newcomer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self.up is not None:
-            await self.up.end()
+        for terminal in reversed(self._terminals):  # what a failure left, and `make up` last
+            await terminal.end()
         for process in (self._shell, self._machine):
             if process.returncode is None:
                 process.kill()
@@ -194,16 +201,16 @@ class Newcomer:
         master, slave = pty.openpty()
         termios.tcsetwinsize(slave, _SIZE)
         process = await asyncio.create_subprocess_exec(
-            *self._inside("bash", "-c", f"exec {line}"),
+            *("setsid", "--ctty", *self._inside("bash", "-c", f"exec {line}")),
             cwd=self.home,
             env=self._environment,
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            start_new_session=True,
         )
         os.close(slave)
-        return Terminal(line, process, master)
+        self._terminals.append(Terminal(line, process, master))
+        return self._terminals[-1]
 
     def _inside(self, *command: str) -> list[str]:
         machine = ["-t", str(self._machine.pid), "--user", "--net", "--preserve-credentials"]

@@ -55,6 +55,20 @@ def test_every_method_is_in_the_protocol_page(layout: object) -> None:
     assert [each.name for each in reference.methods() if f"`{each.name}`" not in page] == []
 
 
+def test_the_protocol_page_says_which_function_serves_each_method(layout: object) -> None:
+    page = (reference.ROOT / "docs" / "protocol.md").read_text()
+    table = page.split("| methods | served by |")[1].split("\n\n")[0]
+    served: dict[str, str] = {}
+    for row in table.splitlines()[2:]:
+        names, owner = row.strip("| ").split(" | ")
+        for name in re.findall(r"`([\w.*]+)`", names):
+            served[name] = owner.strip("`")
+    served["session.open"] = served["session.renew"] = "connector"
+    for method in reference.methods():
+        family = f"{method.name.split('.')[0]}.*"
+        assert served.get(method.name, served.get(family)) == method.owner, method.name
+
+
 def test_every_method_has_an_example_that_fits(layout: object) -> None:
     found = {each.name: each for each in reference.methods()}
     assert found.keys() == examples.examples().keys()

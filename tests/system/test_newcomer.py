@@ -40,7 +40,6 @@ async def test_the_first_pages(newcomer: Newcomer) -> None:
     assert newcomer.up is not None
     await newcomer.up.end()
     assert "stopped" in newcomer.up.shown.splitlines()[-1]
-    newcomer.up = None
 
 
 async def test_the_pages_of_the_client_and_the_examples(newcomer: Newcomer) -> None:
