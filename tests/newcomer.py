@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import termios
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -80,7 +81,8 @@ class Terminal:
     async def end(self) -> None:
         """By Ctrl-C. Once it has ended there is nothing more to end."""
         if self.process.returncode is None:
-            self.type("\x03")
+            with suppress(OSError):  # it is ending by itself
+                self.type("\x03")
             try:
                 await asyncio.wait_for(self.process.wait(), _SECONDS)
             except TimeoutError:
