@@ -26,7 +26,7 @@ _FAR = 10**9  # ms: what is later than this from now was not made by a clock
 
 _ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{20}(?![0-9a-f])")
 _TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
-_TOLD_TOKEN = "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
+_TOLD_TOKEN = "header.claims.signature"  # a scanner shall not take it for a real one
 
 
 class Recorder:
