@@ -50,8 +50,10 @@ format: .venv/installed
 	.venv/bin/ruff check --fix . && .venv/bin/ruff format .
 
 reference: .venv/installed
+	$(PY) -m tests.record
 	$(PY) -m local.reference
 	$(PY) -m local.chart
+	$(PY) -m local.licences
 
 # All locks anew, the small ones with the versions of the large one.
 lock: .venv/installed

@@ -114,7 +114,8 @@ class Opener:
     def renew(
         self, session: Session, params: dict[str, Any], answer: Callable[[Answer], None]
     ) -> None:
-        """The session lives as long as the new token. Raises `CallError`."""
+        """The session lives as long as the new token. Refuses with `forbidden` where that is
+        another device's."""
         access = self._verifier.access(_parsed(Renew, params).access_token)
         if not session.opened:
             raise CallError(Reason.UNAUTHENTICATED)

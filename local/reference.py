@@ -17,7 +17,8 @@ import yaml
 from pydantic import TypeAdapter
 
 from connector.opener import Open, Opener, Renew
-from local import settings_page
+from local import refusals, settings_page
+from local.examples import examples
 from shared.errors import HTTP_STATUS, CallError, Code, Reason
 from shared.shapes import NOTIFICATIONS, Opened, Renewed
 
@@ -30,11 +31,15 @@ _RESERVED = "session."  # between connectors and functions
 _OF_SOCKETS = {"session.open", "session.renew"}  # an HTTP call has no session
 _PATH = "/v1/rpc"
 _DOOR = f"http://127.0.0.1:8001{_PATH}"
+_CONNECTOR = "connector"
 _TRANSPORT = (
     "Every method, over a connector's WebSocket (asyncapi.json) and over HTTP: POST one JSON-RPC "
     f"2.0 request to `{_PATH}` of any connector, with `Authorization: Bearer <access token>` "
     "unless the method is public (`x-public`). Limits, hooks and rights are the same at both "
-    "doors. The HTTP status is 200, or follows the error (`x-http-status`). Written by "
+    "doors. The HTTP status is 200, or follows the error (`x-http-status`). `x-function` says "
+    "which function serves a method: connectors find it at `x-function-path` of the OpenFaaS "
+    "gateway, where nobody else is answered. A hook of the house may refuse any call, with a "
+    "reason of its choice. Examples are answers of a running system. Written by "
     "`python -m local.reference` from the code."
 )
 
@@ -67,12 +72,15 @@ def _of_functions() -> Iterator[Method]:
 
 
 def _of_connector() -> Iterator[Method]:
-    opening = "Opens the socket's session: what is meant for the user arrives from here on."
+    opening = (
+        "Opens the socket's session: what is meant for the user arrives from here on. Refuses with "
+        "`conflict` where it is open."
+    )
     for name, about, params, result in (
         ("session.open", opening, Open, Opened),
         ("session.renew", inspect.getdoc(Opener.renew) or "", Renew, Renewed),
     ):
-        yield Method(name, "connector", about, TypeAdapter(params), TypeAdapter(result), False)
+        yield Method(name, _CONNECTOR, about, TypeAdapter(params), TypeAdapter(result), False)
 
 
 def openrpc() -> dict[str, Any]:
@@ -81,6 +89,7 @@ def openrpc() -> dict[str, Any]:
     inputs: list[Any] = [(each.name, "validation", each.params) for each in listed]
     outputs: list[Any] = [(each.name, "serialization", each.result) for each in listed]
     schemas, definitions = TypeAdapter.json_schemas([*inputs, *outputs], ref_template=_REFS)
+    abouts = {each.name: each.about for each in listed}
     return {
         "openrpc": "1.3.2",
         "info": {
@@ -98,12 +107,18 @@ def openrpc() -> dict[str, Any]:
                 "paramStructure": "by-name",
                 "params": _params(schemas[each.name, "validation"], definitions["$defs"]),
                 "result": {"name": "result", "schema": schemas[each.name, "serialization"]},
+                "errors": [
+                    {"$ref": f"#/components/errors/{reason}"}
+                    for reason in refusals.of_method(each.name, abouts, public=each.public)
+                ],
+                **_examples(each),
                 "x-public": each.public,
-                **({} if each.name in _OF_SOCKETS else {"x-path": _PATH}),
+                **_places(each),
             }
             for each in listed
         ],
         "components": {"schemas": definitions["$defs"], "errors": _errors()},
+        "x-http-status": _statuses(),
     }
 
 
@@ -197,18 +212,44 @@ def _params(schema: dict[str, Any], definitions: dict[str, Any]) -> list[dict[st
     if "$ref" in schema:
         schema = definitions[schema["$ref"].rsplit("/", 1)[1]]
     required = schema.get("required", [])
-    return [
+    found = [
         {"name": name, "required": name in required, "schema": each}
         for name, each in schema.get("properties", {}).items()
     ]
+    return sorted(found, key=lambda each: not each["required"])  # OpenRPC wants these first
+
+
+def _places(method: Method) -> dict[str, str]:
+    """Where it is called, and where it is served."""
+    called = {} if method.name in _OF_SOCKETS else {"x-path": _PATH}
+    if method.owner == _CONNECTOR:
+        return called
+    return called | {
+        "x-function": method.owner,
+        "x-function-path": f"/function/{method.owner}",
+    }
+
+
+def _examples(method: Method) -> dict[str, Any]:
+    """A call that was answered, and some that were refused, by reason."""
+    if method.name not in examples():  # new: it is recorded next
+        return {}
+    one = examples()[method.name]
+    good = {
+        "name": method.name,
+        "params": [{"name": name, "value": value} for name, value in one.params.items()],
+        "result": {"name": "result", "value": one.result},
+    }
+    return {"examples": [good], "x-refused": one.refused}
 
 
 def _errors() -> dict[str, Any]:
-    refusals = [CallError(reason) for reason in Reason]
-    return {
-        str(each.reason): each.as_dict() | {"x-http-status": HTTP_STATUS[each.code]}
-        for each in refusals
-    }
+    return {str(reason): CallError(reason).as_dict() for reason in Reason}
+
+
+def _statuses() -> dict[str, int]:
+    """What HTTP status each reason comes with."""
+    return {str(reason): HTTP_STATUS[CallError(reason).code] for reason in Reason}
 
 
 def _summary(about: str) -> str:

@@ -81,7 +81,7 @@ INDEXES: dict[str, list[IndexModel]] = {
 }
 
 
-def create_indexes(database: Database[Document]) -> None:
+def create_indexes(database: Database[Any]) -> None:
     """Makes every index that is not there yet. Safe to repeat and to run side by side."""
     for name, indexes in INDEXES.items():
         database[name].create_indexes(indexes)

@@ -12,7 +12,8 @@ import orjson
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 from pydantic import TypeAdapter
 
-from local import reference
+from local import reference, refusals
+from shared.errors import Reason
 from shared.shapes import NOTIFICATIONS
 
 PASSWORD = "correct horse battery"
@@ -24,6 +25,7 @@ class Refused(Exception):
     def __init__(self, error: dict[str, Any]) -> None:
         super().__init__(error)
         self.code: int = error["code"]
+        self.message: str = error["message"]
         self.data: dict[str, Any] = error["data"]
         self.reason: str = error["data"]["reason"]
 
@@ -175,11 +177,15 @@ def learn(shapes: Mapping[str, Any]) -> None:
 
 
 def hold(method: str, message: dict[str, Any]) -> None:
-    """Holds what came against the published shapes. Raises `ValidationError`."""
+    """Holds what came against what is published. Raises `ValidationError` for another shape,
+    `AssertionError` for a refusal that the method does not announce."""
     if "method" in message:
         _shapes()[message["method"]].validate_python(message["params"])
     elif "result" in message and method in _shapes():
         _shapes()[method].validate_python(message["result"])
+    elif "error" in message and method in _refusals():
+        reason = message["error"]["data"]["reason"]
+        assert reason in _refusals()[method], f"{method} does not say that it refuses with {reason}"
 
 
 @cache
@@ -187,6 +193,14 @@ def _shapes() -> dict[str, TypeAdapter[Any]]:
     """By method, or by notification."""
     results = {each.name: each.result for each in reference.methods()}
     return results | {name: TypeAdapter(shape) for name, shape in NOTIFICATIONS.items()}
+
+
+@cache
+def _refusals() -> dict[str, list[Reason]]:
+    """By method."""
+    found = list(reference.methods())
+    abouts = {each.name: each.about for each in found}
+    return {each.name: refusals.of_method(each.name, abouts, public=each.public) for each in found}
 
 
 def result(answer: dict[str, Any]) -> Any:

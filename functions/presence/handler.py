@@ -105,7 +105,8 @@ def watch(call: Call[Watch]) -> dict[str, Any]:
 
 @presence.method("presence.unwatch", result=Empty)
 def unwatch(call: Call[Watch]) -> dict[str, Any]:
-    """Ends `presence.watch` for this session. Refuses as it does, but for `not_a_member`."""
+    """Ends `presence.watch` for this session. Refuses with `invalid_params` what is no group, and a
+    call without a session."""
     channel = channels.presence(_group(call))
     call.publish([Membership("unsubscribe", call.uid, channel, session=call.caller.session)])
     return {}

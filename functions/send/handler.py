@@ -28,9 +28,10 @@ RESULT = ("conv", "seq", "id", "ts")
 def send_messages(calls: Sequence[Call[Send]]) -> list[Any]:
     """Appends the messages. `conv`, `seq`, `id` and `ts` of each; a repeated `cid` in the same
     conversation gives the first ones. Refuses with `not_a_member`, `muted`, `blocked`,
-    `forbidden` (a mention of everyone by who is no admin), `not_found` (nobody has that uid),
-    `rate_limited` (too many first messages to strangers of late), `invalid_params` (a body that
-    does not fit its type), `too_large`."""
+    `forbidden` (a mention of everyone by who is no admin), `not_found` (nobody has that uid, or
+    there is no such message to pass on), `conflict` (that one was recalled), `rate_limited` (too
+    many first messages to strangers of late), `invalid_params` (a body that does not fit its
+    type), `too_large`."""
     drafted = guarding.each(calls, _draft, "message.send")
     drafts = {i: each for i, each in enumerate(drafted) if not isinstance(each, CallError)}
     answers: list[Any] = list(drafted)
@@ -110,7 +111,8 @@ def _passed_on(call: Call[Send], source: Source) -> tuple[str, dict[str, Any], d
 def edit(call: Call[Edit]) -> dict[str, Any]:
     """Gives one's message another body of the same type. `seq` and `ts` of the entry. Refuses with
     `not_found` where the caller sees no such message, `forbidden` for another's and for what was
-    passed on, `conflict` where it was recalled, `invalid_params` where the body does not fit."""
+    passed on, `conflict` where it was recalled, `invalid_params` where the body does not fit, and
+    as `message.send` does."""
     return life.edit(call)
 
 
@@ -118,8 +120,8 @@ def edit(call: Call[Edit]) -> dict[str, Any]:
 def recall(call: Call[Recall]) -> dict[str, Any]:
     """Takes a message back: its body, and those of its edits, are gone from the record. One's own
     for a while, also after leaving; a group's admins also what others wrote, whatever its age.
-    Refuses with `not_found`, `forbidden` for another's message or when the time for it is over,
-    `conflict` where it was recalled before."""
+    Refuses with `not_a_member`, `not_found`, `forbidden` for another's message or when the time
+    for it is over, `conflict` where it was recalled before."""
     return life.recall(call)
 
 

@@ -47,7 +47,8 @@ def update_conversation(call: Call[Update]) -> dict[str, Any]:
 @sync.method("conversation.typing", result=Empty)
 def tell_typing(call: Call[Typing]) -> dict[str, Any]:
     """Tells the others that the caller is writing. At most one signal a second passes, and none in
-    a large group."""
+    a large group. Refuses with `not_a_member`, `muted`, `blocked` and `forbidden`, as writing
+    would be."""
     return signals.tell_typing(call)
 
 

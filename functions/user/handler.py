@@ -34,7 +34,8 @@ def get(call: Call[Get]) -> dict[str, Any]:
 def update(call: Call[Update]) -> dict[str, Any]:
     """Changes what is given, and returns the user. An empty avatar or about removes it;
     `group_policy` says who adds the caller to groups without asking. The other devices of the
-    caller get a `user` signal with the same."""
+    caller get a `user` signal with the same. Refuses with `not_found` where the
+    account is gone."""
     given = call.params.model_dump(exclude_none=True, exclude={"cid"})
     changed = {name: value for name, value in given.items() if value != ""}
     removed = {name: "" for name, value in given.items() if value == ""}
