@@ -21,9 +21,13 @@ NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 class StackFileError(ValueError):
     """The stack file cannot be used. One line for people."""
 
+    plain = True
+
 
 class DeploymentError(ValueError):
     """The deployment makes no sense. One line for people."""
+
+    plain = True
 
 
 class Resources(BaseModel):

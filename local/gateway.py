@@ -170,11 +170,11 @@ def main() -> int:
     parser.add_argument("--contexts", type=Path, required=True)
     parser.add_argument("--port", type=int, default=8080)
     given = parser.parse_args()
-    telemetry.configure("gateway", settings().log_level)
+    telemetry.configure("gateway", settings().log_level, quotes=settings().log_quotes)
     try:
         uvloop.run(serve(given.stack, given.directory, given.contexts, given.port))
     except (StackFileError, FunctionFailedError, secretfiles.SecretMissingError, OSError) as error:
-        logger.error("gateway_failed", error=str(error))
+        logger.error("gateway_failed", error=error)
         return 1
     return 0
 

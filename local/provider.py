@@ -248,7 +248,7 @@ class Provider:
                 context = Path(value["context"])
                 deployment = parse(value["deployment"])
             except (OSError, ValueError, KeyError, TypeError) as error:
-                logger.error("deployment_unreadable", file=file.name, error=str(error))
+                logger.error("deployment_unreadable", file=file.name, error=error)
                 continue
             yield Packed(deployment, context / "function", images.packages(context))
 

@@ -93,7 +93,7 @@ class Replica:
             try:
                 self._process = await self._healthy()
             except (FunctionFailedError, OSError, TimeoutError) as error:
-                logger.error("function_failed", function=self._name, error=str(error))
+                logger.error("function_failed", function=self._name, error=error)
                 await backoff.pause()
 
     async def _healthy(self) -> Process:

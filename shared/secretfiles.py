@@ -37,6 +37,8 @@ GATEWAY_PASSWORD = "basic-auth-password"  # noqa: S105 (a file's name)
 class SecretMissingError(RuntimeError):
     """A secret's file is not there or empty: the process must not start."""
 
+    plain = True
+
 
 def read(directory: Path, name: str) -> str:
     """The secret without surrounding white space. Raises `SecretMissingError`."""

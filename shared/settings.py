@@ -28,6 +28,11 @@ class Settings(BaseSettings):
     function: str = Field("", description="the name that a function is deployed under")
     store_timeout: float = Field(10.0, gt=0, description="seconds for one call to a store")
     log_level: str = "info"
+    log_quotes: bool = Field(
+        False,
+        description="log the texts of exceptions, which may quote what people wrote: where a "
+        "function is developed, never where people are",
+    )
 
     # Tokens and passwords.
     access_token_ttl: int = Field(900, gt=0, description="seconds")
