@@ -75,6 +75,16 @@ class Deployment(BaseModel):
             return [] if info.field_name in ("secrets", "constraints") else {}
         return value
 
+    @property
+    def version(self) -> str:
+        """The tag of its image, empty where it has none."""
+        return self.image.rpartition("/")[2].partition(":")[2]
+
+    @property
+    def methods(self) -> int:
+        """How many it announces."""
+        return len(list(filter(None, self.annotations.get("stonechat.methods", "").split(","))))
+
     def described(self) -> dict[str, Any]:
         """As the API shows it, but for what is known of its processes."""
         found = self.model_dump(by_alias=True, exclude={"name"}, exclude_none=True)

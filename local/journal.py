@@ -1,5 +1,6 @@
 """One readable log of all parts: `12:00:01 send        │ warning store_failed where=door …`."""
 
+import json
 import re
 import sys
 import time
@@ -65,10 +66,16 @@ def plain(line: str) -> str:
     return _escaped(line.strip() if fields is None else _told(fields))[:_PLAIN_LIMIT]
 
 
+def is_routine(line: str) -> bool:
+    """Whether a part of ours says with it that all is well."""
+    fields = _fields(line) or {}
+    return fields.get("level") == "info" and fields.get("part") in ("gateway", "connector")
+
+
 def wrapped(part: str, line: str) -> str:
     """A line that says which part it is from, whatever it says itself."""
     fields = _fields(line) or {"event": line, "level": "info"}
-    return orjson.dumps(fields | {"part": part}).decode()
+    return json.dumps(fields | {"part": part})  # in ASCII, as parts themselves do
 
 
 def _fields(line: str) -> dict[str, Any] | None:

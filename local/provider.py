@@ -131,6 +131,12 @@ class Provider:
             before = self.functions.get(deployment.name)
             await self._roll(packed, max(1, len(before.replicas)) if before else 1)
             self._remember(packed)
+        logger.info(
+            "function_deployed",
+            function=deployment.name,
+            version=deployment.version,
+            methods=deployment.methods,
+        )
 
     async def restart(self) -> None:
         """All functions anew, as they are: secrets and settings are read again. Raises

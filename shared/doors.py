@@ -8,7 +8,8 @@ the batch's order: `{"result": …}` or `{"error": …}`, HTTP status 200.
 
 Domain events come through the same door, marked by the extension attribute `kind` "event", with the
 standard attribute `time` and, where it is known, the attribute `request`, the id of the request
-that caused them; calls shown to before-hooks are marked "before". No client's call can carry a mark.
+that caused them; calls shown to before-hooks are marked "before". No client's call can carry a
+mark.
 
 Whatever one event is or is answered with, the others' answers are the same: what cannot be read or
 written is refused alone.

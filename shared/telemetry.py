@@ -52,9 +52,9 @@ def configure(part: str, level: str, *, quotes: bool = False) -> None:
 
     def ours(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         event.setdefault("part", part)
-        ids = subjects.request_ids()
-        if ids:
-            event.setdefault("request", ids[0] if len(ids) == 1 else ids)
+        asked = event.pop("request", None) or subjects.request_ids()
+        if asked:
+            event["request"] = asked[0] if isinstance(asked, list) and len(asked) == 1 else asked
         for name, value in event.items():
             if isinstance(value, BaseException) and name != "exc_info":
                 event[name] = str(value) if quotes else tracebacks.told(value)

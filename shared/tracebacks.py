@@ -33,8 +33,8 @@ def told(error: BaseException) -> str:
 
 
 def rendered(error: BaseException, *, quotes: bool = False) -> str:
-    """Its traceback and those of its causes, without source or text of others; with `quotes` the
-    texts of all exceptions are there."""
+    """Its traceback and those of its causes, each with what is `told` of it, or with all of its
+    text where it may have `quotes`."""
     parts = []
     for link, joint in _chain(error):
         said = f"{type(link).__name__}: {link}" if quotes else told(link)
@@ -49,9 +49,9 @@ def _text(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError):
         return error.strerror or ""  # without the names of files
-    for name in ("code", "status"):
+    for name in ("status", "code"):
         number = getattr(error, name, None)
-        if isinstance(number, int):
+        if isinstance(number, int):  # the first: aiohttp has both, and warns of the second
             return f"{name} {int(number)}"
     return ""
 

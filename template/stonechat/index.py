@@ -23,7 +23,6 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from http import HTTPStatus
@@ -39,6 +38,8 @@ BODY_LIMIT = 16 * 1024 * 1024
 DRAIN_SECONDS = 10.0
 CONNECTION_LIMIT = 1000
 BACKLOG = 1024
+
+logger = logging.getLogger("handler")
 
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -139,7 +140,7 @@ def application(handler: ModuleType) -> Callable[[Environ, StartResponse], Itera
                 return answer(("ready\n", 200) if is_ready else ("not ready\n", 503))
             return answer(handler.handle(Event(environ), context))
         except Exception:
-            traceback.print_exc()
+            logger.exception("handler_failed")
             return answer(("the handler failed\n", 503 if path == "/_/ready" else 500))
 
     def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
