@@ -2,8 +2,8 @@
 
 Flow, in: `door` (the port: WebSocket or HTTP) → `socket` or `http_door` → `session` (what a frame
 means, within its `limits`) → `routes` (whose method it is) → `lanes` (order, batches, everybody's
-turn) → `hooks` → `forwarder` (one signed HTTP call a batch) → `answers` (checked) → the sender's
-result.
+turn) → `hooks` → `forwarder` (one signed HTTP call a batch) → `answers` (checked) → `failures` (an
+error gets its request's id, and what is our fault a line in the log) → the sender's result.
 Flow, out: this node's Redis stream → `inbox` → `subscriptions` → the encoded frame to each session.
 Events: the stream → `dispatcher` → `subscriber` (one a function, what waits in its `backlog`) →
 `forwarder`.

@@ -47,7 +47,7 @@ async def serve(config: Settings) -> None:
 def main() -> int:
     startup.require("connector", startup.of_connector)
     config = settings()
-    telemetry.configure("connector", config.log_level)
+    telemetry.configure("connector", config.log_level, quotes=config.log_quotes)
     # A storm of sessions makes objects that stay; looking at all of them again and again for
     # cycles costs a seventh of a connector's time then, and finds none.
     gc.freeze()
@@ -55,7 +55,7 @@ def main() -> int:
     try:
         uvloop.run(serve(config))
     except (SecretMissingError, OSError) as error:
-        logger.error("connector_failed", error=str(error))
+        logger.error("connector_failed", error=error)
         return 1
     return 0
 

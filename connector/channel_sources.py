@@ -24,6 +24,7 @@ from connector.routes import CHANNELS, ChannelSource, Routes
 from connector.session import Session
 from connector.subscriptions import Subscriptions
 from shared import rpc
+from shared.subjects import about
 
 logger = structlog.get_logger(__name__)
 
@@ -75,7 +76,7 @@ class ChannelSources:
     async def _ask(self, source: ChannelSource, sessions: Sequence[Session]) -> list[Session]:
         """Subscribes them to what one function says. Returns those for whom it said nothing."""
         calls = [
-            Pending(CHANNELS, {}, 0, session, _ignore)
+            Pending(CHANNELS, {}, 0, session, _ignore, request_id=session.request_id)
             for session in sessions
             if not session.closing
         ]
@@ -83,6 +84,10 @@ class ChannelSources:
             return []
         for call in calls:
             _begin(call.session)
+        with about(calls):
+            return await self._asked(source, calls)
+
+    async def _asked(self, source: ChannelSource, calls: list[Pending]) -> list[Session]:
         try:
             async with asyncio.timeout(None if source.refuses else source.budget):
                 found = await self._forward(source.function, calls)

@@ -17,6 +17,7 @@ from connector.devices import Devices
 from connector.dispatcher import Dispatcher
 from connector.door import Door
 from connector.emitter import Emitter
+from connector.failures import Failures
 from connector.forwarder import Forwarder
 from connector.hooks import Hooks
 from connector.http_door import HttpDoor
@@ -44,6 +45,7 @@ from shared.tokens import Verifier
 logger = structlog.get_logger(__name__)
 
 _CANCEL_TRIES = 10
+_OWN = frozenset({"session.open", "session.renew"})
 
 Give = Callable[[Answer], None]
 
@@ -62,6 +64,7 @@ class Connector:
         self._watch = Watch(times, time.monotonic())
         self._routes = _route_source(config, http)
         forwarder = self._forwarder = self._new_forwarder(http)
+        self._failures = Failures()
         self._lanes = Lanes(Hooks(forwarder, self._known).forward)
         self._server = Server(
             limits.anonymous(config),
@@ -125,6 +128,7 @@ class Connector:
         )
         self._http = HttpDoor(
             self._call,
+            self._told,
             lambda method: (
                 (route := self._known().methods.get(method)) is not None and route.public
             ),
@@ -205,7 +209,7 @@ class Connector:
                 await self._node.leave()
                 await self._emitter.flush()
         except (RedisError, OSError, TimeoutError) as error:
-            logger.warning("leave_failed", error=str(error))
+            logger.warning("leave_failed", error=error)
         logger.info("connector_stopped", node=self.node_id)
 
     def _known(self) -> Routes:
@@ -231,7 +235,7 @@ class Connector:
         """Hands a socket's request to whom it is for; the socket gets one answer."""
 
         def answer(found: Answer) -> None:
-            socket.answer(rpc.answer(request.id, found), size)
+            socket.answer(rpc.answer(request.id, self._told(found, request)), size)
 
         route = self._routes.routes.methods.get(request.method)
         try:
@@ -240,11 +244,20 @@ class Connector:
             elif request.method == "session.open":
                 self._open(socket, request, answer)
             elif request.method == "session.renew":
-                self._opener.renew(socket.session, request.params, answer)
+                self._opener.renew(socket.session, request, answer)
             else:
                 self._look_again(socket.session, request, size, answer, socket)
         except Exception as failure:
-            self._refuse(failure, answer, socket)
+            self._refuse(failure, request, answer, socket)
+
+    def _name(self, request: Request) -> str:
+        """The method, where it is one: anything else is what a client wrote."""
+        method = request.method
+        return method if method in self._routes.routes.methods or method in _OWN else ""
+
+    def _told(self, answer: Answer, request: Request) -> Answer:
+        """An answer as its client gets it."""
+        return self._failures.named(answer, request.request_id, self._name(request))
 
     def _call(self, session: Session, request: Request, size: int, answer: Give) -> None:
         """The same for a caller over HTTP."""
@@ -255,7 +268,7 @@ class Connector:
             else:
                 self._look_again(session, request, size, answer, None)
         except Exception as failure:
-            self._refuse(failure, answer, None)
+            self._refuse(failure, request, answer, None)
 
     def _look_again(
         self, session: Session, request: Request, size: int, answer: Give, socket: Socket | None
@@ -269,7 +282,7 @@ class Connector:
                     raise CallError(Reason.UNKNOWN_METHOD)
                 self._forward(route, session, request, size, answer)
             except Exception as failure:
-                self._refuse(failure, answer, socket)
+                self._refuse(failure, request, answer, socket)
 
         if request.method.startswith(RESERVED):
             raise CallError(Reason.UNKNOWN_METHOD)
@@ -281,16 +294,19 @@ class Connector:
         if not route.public and (session.uid is None or session.opening):
             raise CallError(Reason.UNAUTHENTICATED)
         lane = self._lanes.of(route, self._bounds)
-        caller = session.caller
-        if not lane.put(Pending(request.method, request.params, size, session, answer, caller)):
+        method, params, id_ = request.method, request.params, request.request_id
+        call = Pending(method, params, size, session, answer, session.caller, id_)
+        if not lane.put(call):
             raise CallError(Reason.OVERLOADED, retry_after=1)
 
-    def _refuse(self, failure: Exception, answer: Give, socket: Socket | None) -> None:
+    def _refuse(
+        self, failure: Exception, request: Request, answer: Give, socket: Socket | None
+    ) -> None:
         """The last resort of a call: whatever went wrong, its caller is told."""
         if isinstance(failure, CallError):
             why = failure
         else:
-            logger.error("call_broke", exc_info=failure)
+            logger.error("call_broke", request=request.request_id, exc_info=failure)
             why = CallError(Reason.INTERNAL)
         metrics.REFUSED.labels(why.reason).inc()
         answer(refused(why))
@@ -303,7 +319,7 @@ class Connector:
             self._server.opens(socket, opens=socket.session.opened)
             socket.go_on()
 
-        self._opener.open(socket.session, request.params, opened)
+        self._opener.open(socket.session, request, opened)
         self._server.opens(socket, opens=True)
 
     def _bounds(self, route: Route) -> Bounds:

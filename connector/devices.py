@@ -18,6 +18,7 @@ from connector.routes import CHECK, Routes
 from connector.session import Session
 from shared import keys
 from shared.errors import CallError, Reason
+from shared.subjects import about
 from shared.tokens import Access
 
 
@@ -60,10 +61,12 @@ class Devices:
                 0,
                 each.session,
                 _ignore,
+                request_id=each.session.request_id,
             )
             for each in shown
         ]
-        return list(map(_judged, await self._forward(function, calls)))
+        with about(calls):
+            return list(map(_judged, await self._forward(function, calls)))
 
 
 def _known(access: Access, said: Any) -> bool | None:

@@ -81,7 +81,7 @@ class Dispatcher:
                     await self._wait(since, _BLOCK_FULL if full else _BLOCK)
                 backoff.reset()
             except (RedisError, OSError) as error:
-                logger.warning("dispatcher_failed", error=str(error))
+                logger.warning("dispatcher_failed", error=error)
                 await backoff.pause()
             except Exception:  # the last resort: reading goes on
                 logger.exception("dispatcher_broke")
@@ -97,7 +97,7 @@ class Dispatcher:
                     await self._take_over(subscriber)
                     await self._remove_the_dead(subscriber.function)
                 except (RedisError, OSError) as error:
-                    logger.warning("tending_failed", error=str(error))
+                    logger.warning("tending_failed", error=error)
                 except Exception:  # the last resort: the others are tended, and this one later
                     logger.exception("tending_broke", function=subscriber.function)
 

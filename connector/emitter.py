@@ -58,7 +58,7 @@ class Emitter:
                 await self.flush()
                 backoff.reset()
             except (RedisError, OSError) as error:
-                logger.warning("emitter_failed", waiting=len(self._unsent), error=str(error))
+                logger.warning("emitter_failed", waiting=len(self._unsent), error=error)
                 self._wake.set()
                 await backoff.pause()
             except Exception:  # the last resort: what was noted is written later
@@ -90,7 +90,7 @@ class Emitter:
             metrics.UNSENT.inc()
             return
         data = {"uid": session.uid, "did": session.device, "sid": session.sid, "at": now_ms()}
-        self._unsent.append(Happened(type_, data | more))
+        self._unsent.append(Happened(type_, data | more, request_id=session.request_id))
         self._wake.set()
 
 

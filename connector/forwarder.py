@@ -24,6 +24,7 @@ from connector.lanes import Pending
 from connector.routes import RESERVED, Routes
 from shared import signatures
 from shared.errors import CallError, Reason
+from shared.tracebacks import told
 
 logger = structlog.get_logger(__name__)
 
@@ -34,6 +35,8 @@ _BUSY = frozenset({429, 502, 503, 504})
 class TryAgainError(Exception):
     """The batch did not come back. `reached` is whether a function may have seen it,
     `status` what HTTP said, if it did."""
+
+    plain = True
 
     def __init__(
         self,
@@ -73,7 +76,6 @@ class Forwarder:
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(2.0, timeout))
         self._retry_for = retry_for
         self._answer_limit = answer_limit
-        self._number = 0
 
     async def forward(self, function: str, calls: Sequence[Pending]) -> list[Answer]:
         """An answer for each call, whatever happens. Never raises but for cancellation."""
@@ -89,7 +91,11 @@ class Forwarder:
             except TryAgainError as failure:
                 again = time.monotonic() < deadline
                 logger.warning(
-                    "call_failed", function=function, calls=len(events), error=str(failure)
+                    "call_failed",
+                    function=function,
+                    calls=len(events),
+                    request=[calls[index].request_id for index in events],
+                    error=failure,
                 )
                 repeat = [
                     index
@@ -102,7 +108,8 @@ class Forwarder:
                 if events:
                     await backoff.pause()
             except Exception as failure:
-                logger.error("forward_broke", function=function, exc_info=failure)
+                ids = [calls[index].request_id for index in events]
+                logger.error("forward_broke", function=function, request=ids, exc_info=failure)
                 found |= dict.fromkeys(events, refused(CallError(Reason.INTERNAL)))
                 break
         return [found[index] for index in range(len(calls))]
@@ -141,20 +148,20 @@ class Forwarder:
             ) as response:
                 status, text = response.status, await self._read(response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise TryAgainError(str(error), reached=False) from None
+            raise TryAgainError(told(error), reached=False) from None
         except TimeoutError:
             raise TryAgainError("timed out", reached=True, reason=Reason.TIMEOUT) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise TryAgainError(str(error) or type(error).__name__, reached=True) from None
+            raise TryAgainError(told(error), reached=True) from None
         except ValueError as error:  # what is no HTTP
-            raise TryAgainError(f"no answer: {error}", reached=True) from None
+            raise TryAgainError(f"no answer: {told(error)}", reached=True) from None
         if status in _BUSY:
             raise TryAgainError(f"status {status}", reached=status != 429, status=status)
         if status == 404:
             return [refused(CallError(Reason.UNKNOWN_METHOD))] * len(events)
         try:
             if status != 200:
-                raise NonsenseError(f"status {status}: {text[:200]!r}")
+                raise NonsenseError(f"status {status}, {len(text)} bytes")
             return answers.parse(text, len(events))
         except NonsenseError as error:
             metrics.NONSENSE.labels(function).inc()
@@ -190,21 +197,20 @@ class Forwarder:
             try:
                 events[index] = self._event(call, mark)
             except TypeError as error:
-                logger.warning("call_unwritable", method=call.method, error=str(error))
+                logger.warning(
+                    "call_unwritable", method=call.method, request=call.request_id, error=error
+                )
                 refusals[index] = refused(CallError(Reason.INVALID_REQUEST, "cannot be passed on"))
         return events
 
     def _event(self, call: Pending, mark: bytes) -> bytes:
         """Raises `TypeError` for params that cannot be encoded."""
-        self._number += 1
-        session = call.session
-        return b'{"specversion":"1.0","id":"%b-%d","source":%b,"type":%b,%b%b,"data":%b}' % (
-            session.sid.encode(),
-            self._number,
+        return b'{"specversion":"1.0","id":"%b","source":%b,"type":%b,%b%b,"data":%b}' % (
+            call.request_id.encode(),
             self._source,
             orjson.dumps(call.method),
             mark,
-            call.caller or session.caller,
+            call.caller or call.session.caller,
             orjson.dumps(call.params),
         )
 

@@ -15,6 +15,7 @@ from connector.forwarder import Forwarder
 from connector.lanes import Pending
 from connector.routes import Hook, Routes
 from shared.errors import CallError, Reason
+from shared.subjects import about
 
 logger = structlog.get_logger(__name__)
 
@@ -60,7 +61,8 @@ class Hooks:
         try:
             verdicts = await self._forwarder.propose(hook.function, calls, hook.budget)
         except Exception as failure:  # whatever it is, it is the hook's own
-            logger.warning("hook_failed", function=hook.function, error=str(failure))
+            with about(calls):
+                logger.warning("hook_failed", function=hook.function, error=failure)
             return [failed] * len(calls)
         return [failed if _is_failure(each) else _refusal(each) for each in verdicts]
 

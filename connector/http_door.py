@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import orjson
 import structlog
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -25,7 +26,8 @@ from connector.limits import Limits
 from connector.peers import Peers, place
 from connector.session import Session
 from shared import rpc, tokens
-from shared.errors import HTTP_STATUS, CallError, Code, Reason
+from shared.errors import HTTP_STATUS, REQUEST_HEADER, CallError, Code, Reason
+from shared.ids import request_id
 from shared.rpc import BadRequestError, Request
 from shared.settings import Settings
 from shared.tokens import Access, Verifier
@@ -39,6 +41,7 @@ _METRICS_FOR = 1.0  # seconds
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Call = Callable[[Session, Request, int, Callable[[Answer], None]], None]
+Told = Callable[[Answer, Request], Answer]
 
 
 class _Nowhere:
@@ -79,11 +82,13 @@ class _Server(web.Server):
 
 class HttpDoor:
     """`protocol` speaks with one connection. `call` hands a request to its function, as a socket's;
-    `is_public` says which methods need no token; `missing` what the connector lacks to be ready."""
+    `told` makes of an answer what its client gets; `is_public` says which methods need no token;
+    `missing` what the connector lacks to be ready."""
 
     def __init__(
         self,
         call: Call,
+        told: Told,
         is_public: Callable[[str], bool],
         missing: Callable[[], Awaitable[list[str]]],
         count_frames: Callable[[], None],
@@ -95,6 +100,7 @@ class HttpDoor:
         config: Settings,
     ) -> None:
         self._call = call
+        self._told = told
         self._is_public = is_public
         self._missing = missing
         self._count_frames = count_frames
@@ -151,8 +157,9 @@ class HttpDoor:
         except asyncio.CancelledError:
             raise
         except Exception:  # the last resort: it is this request's trouble alone
-            logger.exception("request_broke", path=request.path[:100])
-            return _response(None, refused(CallError(Reason.INTERNAL)))
+            id_ = request_id()
+            logger.exception("request_broke", request=id_)
+            return _response(None, id_, _refused(CallError(Reason.INTERNAL), id_))
 
     async def _rpc(self, request: web.BaseRequest) -> web.StreamResponse:
         if self._busy >= self._busy_limit:
@@ -171,14 +178,15 @@ class HttpDoor:
         except CallError as failure:
             return _closing(None, refusal or failure)
         except BadRequestError as bad:
-            return _response(bad.id, refused(self._counted(request, bad.fault)))
+            id_ = request_id()
+            return _response(bad.id, id_, _refused(self._counted(request, bad.fault), id_))
         try:
-            session = await self._caller(request, asked.method, len(body), access, refusal)
+            session = await self._caller(request, asked, len(body), access, refusal)
             found = await self._called(session, asked, len(body))
         except CallError as failure:
             metrics.REFUSED.labels(failure.reason).inc()
             found = refused(failure)
-        return _response(asked.id, found)
+        return _response(asked.id, asked.request_id, self._told(found, asked))
 
     def _token(self, request: web.BaseRequest) -> tuple[Access | None, CallError | None]:
         """What the request's token says, or why it is none; neither where there is none."""
@@ -207,22 +215,24 @@ class HttpDoor:
     async def _caller(
         self,
         request: web.BaseRequest,
-        method: str,
+        asked: Request,
         size: int,
         access: Access | None,
         refusal: CallError | None,
     ) -> Session:
         """Who calls, and the call is counted. Raises `unauthenticated`, `token_expired`,
         `unavailable`, and as `Session.count` does."""
-        if access is None or self._is_public(method):
+        is_public = self._is_public(asked.method)
+        if access is None or is_public:
             account = self._stranger(request, size)
-            if refusal is not None and not self._is_public(method):
+            if refusal is not None and not is_public:
                 raise refusal
             return self._session(request, account)
         account = self._account(("device", access.uid, access.device), self._signed_in)
         account.count(size, time.monotonic())
         session = self._session(request, account)
         session.sign(access.uid, access.device, access.roles)
+        session.request_id = asked.request_id
         await self._require_alive(Shown(session, access))
         return session
 
@@ -250,7 +260,8 @@ class HttpDoor:
         try:
             (refusal,) = await self._devices.refusals([shown], self._device_timeout)
         except (RedisError, OSError, TimeoutError) as error:
-            logger.warning("device_unknown", error=str(error))
+            id_ = shown.session.request_id
+            logger.warning("device_unknown", request=id_, error=error)
             refusal = CallError(Reason.UNAVAILABLE, retry_after=1)
         if refusal is not None:
             raise refusal
@@ -324,9 +335,13 @@ def _readiness(missing: list[str]) -> web.Response:
     return web.Response(status=503 if missing else 200, text=text, headers=headers)
 
 
-def _response(id_: object, answer: Answer) -> web.Response:
-    """An answer as JSON-RPC, its HTTP status after its error."""
-    headers = {"Content-Type": "application/json"}
+def _refused(refusal: CallError, request: str) -> Answer:
+    return orjson.dumps({"error": refusal.as_dict(request)})
+
+
+def _response(id_: object, request: str, answer: Answer) -> web.Response:
+    """An answer as JSON-RPC, its HTTP status after its error; `request` is the request's id."""
+    headers = {"Content-Type": "application/json", REQUEST_HEADER: request}
     error = None if answer.startswith(b'{"result"') else answers.error(answer)
     status = 200
     if error is not None:
@@ -340,6 +355,7 @@ def _response(id_: object, answer: Answer) -> web.Response:
 def _closing(id_: object, refusal: CallError) -> web.Response:
     """A refusal of what was not even read: the connection ends with it."""
     metrics.REFUSED.labels(refusal.reason).inc()
-    response = _response(id_, refused(refusal))
+    request = request_id()
+    response = _response(id_, request, _refused(refusal, request))
     response.force_close()
     return response

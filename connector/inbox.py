@@ -82,7 +82,7 @@ class Inbox:
                 await self.deliver(await self._next())
                 backoff.reset()
             except (RedisError, OSError) as error:
-                logger.warning("inbox_failed", error=str(error))
+                logger.warning("inbox_failed", error=error)
                 await backoff.pause()
             except Exception:  # the last resort: whatever was missed, sessions compare
                 logger.exception("inbox_broke")

@@ -12,7 +12,7 @@ sent for those who are not in it.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import structlog
@@ -22,6 +22,8 @@ from connector.answers import Answer, refused
 from connector.routes import Route
 from connector.session import Session
 from shared.errors import CallError, Reason
+from shared.ids import request_id
+from shared.subjects import about
 
 logger = structlog.get_logger(__name__)
 
@@ -39,6 +41,7 @@ class Pending:
     session: Session
     answer: Callable[[Answer], None]
     caller: bytes | None = None  # who called, where the session may be somebody else's by then
+    request_id: str = field(default_factory=request_id)
 
 
 Forward = Callable[[str, Sequence[Pending]], Awaitable[list[Answer]]]
@@ -198,19 +201,20 @@ class Lane:
         self._sizes.observe(len(batch.calls))
         timer = asyncio.get_running_loop().call_later(self.bounds.patience, self._is_late, batch)
         try:
-            with self._hops.time():
+            with self._hops.time(), about(batch.calls):
                 found = await self._forward(self._function, batch.calls)
             if len(found) != len(batch.calls):
                 raise AssertionError(f"{len(found)} answers to {len(batch.calls)} calls")
         except Exception:  # the last resort: whoever asked is answered
-            logger.exception("lane_broke", function=self._function)
+            with about(batch.calls):
+                logger.exception("lane_broke", function=self._function)
             found = [_BROKEN] * len(batch.calls)
         timer.cancel()
         for call, answer in zip(batch.calls, found, strict=True):
             try:
                 call.answer(answer)
             except Exception:  # one client's trouble must not cost the others' answers
-                logger.exception("answer_broke", function=self._function)
+                logger.exception("answer_broke", function=self._function, request=call.request_id)
         self._end(batch)
 
     def _is_late(self, batch: _Batch) -> None:

@@ -56,7 +56,7 @@ class Node:
                     await self._inbox.check()
                     await self._sweep_dead()
             except (RedisError, OSError, TimeoutError) as error:
-                logger.warning("heartbeat_failed", error=str(error) or type(error).__name__)
+                logger.warning("heartbeat_failed", error=error)
             except Exception:  # the last resort: the next beat is near
                 logger.exception("heartbeat_broke")
             await asyncio.sleep(self._interval)

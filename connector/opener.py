@@ -29,6 +29,8 @@ from connector.subscriptions import Subscriptions
 from shared import channels
 from shared.errors import CallError, Reason
 from shared.params import invalid_model
+from shared.rpc import Request
+from shared.subjects import about
 from shared.tokens import Access, Verifier
 
 logger = structlog.get_logger(__name__)
@@ -66,6 +68,7 @@ class _Asked:
     session: Session
     access: Access
     answer: Callable[[Answer], None]
+    request_id: str
     renews: bool
     checked: bool = False  # its device is known to be signed in, or not
     refusal: CallError | None = None
@@ -99,29 +102,26 @@ class Opener:
         self._waiting: list[_Asked] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def open(
-        self, session: Session, params: dict[str, Any], answer: Callable[[Answer], None]
-    ) -> None:
+    def open(self, session: Session, request: Request, answer: Callable[[Answer], None]) -> None:
         """Starts opening; `answer` is called once, `session.opened` is set before. Raises
         `CallError`."""
         if session.opened or session.uid is not None:
             raise CallError(Reason.CONFLICT, "the session is open")
-        access = self._verifier.access(_parsed(Open, params).access_token)
+        access = self._verifier.access(_parsed(Open, request.params).access_token)
         _sign(session, access)
-        session.opening = True
-        self._put(_Asked(session, access, answer, renews=False))
+        session.opening, session.request_id = True, request.request_id
+        self._put(_Asked(session, access, answer, request.request_id, renews=False))
 
-    def renew(
-        self, session: Session, params: dict[str, Any], answer: Callable[[Answer], None]
-    ) -> None:
+    def renew(self, session: Session, request: Request, answer: Callable[[Answer], None]) -> None:
         """The session lives as long as the new token. Refuses with `forbidden` where that is
         another device's."""
-        access = self._verifier.access(_parsed(Renew, params).access_token)
+        access = self._verifier.access(_parsed(Renew, request.params).access_token)
         if not session.opened:
             raise CallError(Reason.UNAUTHENTICATED)
         if (access.uid, access.device) != (session.uid, session.device):
             raise CallError(Reason.FORBIDDEN, "the token is another device's")
-        self._put(_Asked(session, access, answer, renews=True))
+        session.request_id = request.request_id
+        self._put(_Asked(session, access, answer, request.request_id, renews=True))
 
     @property
     def idle(self) -> bool:
@@ -138,12 +138,13 @@ class Opener:
         while self._waiting:
             batch = self._waiting[: self._batch]
             del self._waiting[: self._batch]
-            await self._decide(batch)
+            with about(batch):
+                await self._decide(batch)
             for asked in batch:
                 try:
                     self._answer(asked)
                 except Exception:  # one client's trouble
-                    logger.exception("answer_broke")
+                    logger.exception("answer_broke", request=asked.request_id)
             self._registry.changed()
 
     async def _decide(self, batch: list[_Asked]) -> None:
@@ -153,7 +154,7 @@ class Opener:
                 await self._join(batch)
             return
         except (RedisError, OSError, TimeoutError) as error:
-            logger.warning("open_failed", sessions=len(batch), error=str(error))
+            logger.warning("open_failed", sessions=len(batch), error=error)
             refusal = CallError(Reason.UNAVAILABLE, retry_after=1)
         except Exception:  # the last resort: whoever asked is answered
             logger.exception("open_broke", sessions=len(batch))

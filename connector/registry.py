@@ -58,7 +58,7 @@ class Registry:
             try:
                 await self._tell()
             except Exception as error:  # whatever it was, it is told again
-                logger.warning("registry_failed", error=str(error) or type(error).__name__)
+                logger.warning("registry_failed", error=error)
                 self._waiting = waiting + self._waiting
                 self._wake.set()
                 await backoff.pause()

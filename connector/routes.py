@@ -51,6 +51,7 @@ _APART = 0.5  # seconds between two refreshes, whoever wants them
 _WAITING = 1000  # callers that may wait for one
 _METHOD = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+")
 _METHOD_LENGTH = 100
+_NAMES = 20  # of methods that came or went, in a log line
 _FUNCTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 # The functions that we ship, now or later, by the nouns that their methods begin with.
@@ -84,6 +85,12 @@ _OWNERS: dict[str, frozenset[str]] = {
         "push": "push",
     }.items()
 }
+
+
+class NoRoutesError(ValueError):
+    """What a source of routes says makes no sense. The message says why."""
+
+    plain = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,14 @@ class Routes:
     events: dict[str, frozenset[str]] = field(default_factory=dict)
     hooks: dict[str, tuple[Hook, ...]] = field(default_factory=dict)
 
+    @property
+    def functions(self) -> set[str]:
+        """All that are called."""
+        of_hooks = {hook.function for hooks in self.hooks.values() for hook in hooks}
+        of_channels = {source.function for source in self.channel_sources}
+        of_methods = {route.function for route in self.methods.values()}
+        return of_methods | of_channels | of_hooks | set(self.events)
+
 
 def build(functions: Mapping[str, Mapping[str, str]], before: Routes) -> Routes:
     """The routes that functions' annotations make."""
@@ -162,10 +177,10 @@ def build(functions: Mapping[str, Mapping[str, str]], before: Routes) -> Routes:
 
 
 def annotations_of(functions: Any) -> dict[str, dict[str, str]]:
-    """What a source of routes says, function by function. Raises `ValueError` where it says no such
-    thing; a function whose annotations are none is left out, and said so."""
+    """What a source of routes says, function by function. Raises `NoRoutesError` where it says
+    no such thing; a function whose annotations are none is left out, and said so."""
     if not isinstance(functions, dict):
-        raise ValueError(f"no functions but {type(functions).__name__}")
+        raise NoRoutesError(f"no functions but {type(functions).__name__}")
     found: dict[str, dict[str, str]] = {}
     for name, annotations in functions.items():
         annotations = {} if annotations is None else annotations
@@ -178,8 +193,21 @@ def annotations_of(functions: Any) -> dict[str, dict[str, str]]:
         else:
             logger.warning("route_makes_no_sense", function=name[:100])
     if functions and not found:
-        raise ValueError("no function makes sense")
+        raise NoRoutesError("no function makes sense")
     return found
+
+
+def _summary(before: Routes, now: Routes) -> dict[str, Any]:
+    """How many there are; and of a map that there was before, what came and went."""
+    told: dict[str, Any] = {"functions": len(now.functions), "methods": len(now.methods)}
+    if before.methods:
+        added, removed = now.methods.keys() - before.methods, before.methods.keys() - now.methods
+        told |= {
+            name: sorted(found)[:_NAMES] + ["…"] * (len(found) > _NAMES)
+            for name, found in (("added", added), ("removed", removed))
+            if found
+        }
+    return told
 
 
 def _may_have(function: str, method: str) -> bool:
@@ -273,11 +301,11 @@ class RouteSource:
             try:
                 found = build(await self._fetch(), self.routes)
                 if found != self.routes:
-                    logger.info("routes_changed", methods=len(found.methods))
+                    logger.info("routes_changed", **_summary(self.routes, found))
                 self.routes = found
                 self.loaded.set()
             except Exception as error:  # whatever was answered, the last good map is kept
-                logger.warning("routes_kept", error=str(error) or type(error).__name__)
+                logger.warning("routes_kept", error=error)
             for then in waiting:
                 try:
                     then()
@@ -306,7 +334,7 @@ class RouteSource:
             response.raise_for_status()
             listed = orjson.loads(await _text(response))
         if not isinstance(listed, list):
-            raise ValueError("the gateway lists no functions")
+            raise NoRoutesError("the gateway lists no functions")
         functions = [each for each in listed if isinstance(each, dict)]
         return annotations_of(
             {str(each.get("name")): each.get("annotations") for each in functions}
@@ -319,5 +347,5 @@ async def _text(response: aiohttp.ClientResponse) -> bytes:
         found += part
         if len(found) > _ANSWER_BYTES:
             response.close()
-            raise ValueError("the gateway's list has no end")
+            raise NoRoutesError("the gateway's list has no end")
     return bytes(found)

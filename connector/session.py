@@ -8,6 +8,7 @@ import orjson
 from connector.limits import Bucket, Limits
 from shared import rpc
 from shared.errors import CallError, Reason
+from shared.ids import request_id
 from shared.rpc import BadRequestError, Request
 
 GOING_AWAY = 1001
@@ -65,6 +66,7 @@ class Session:
         "opening",
         "outlet",
         "pinged",
+        "request_id",
         "roles",
         "seen",
         "sid",
@@ -103,6 +105,7 @@ class Session:
         self.opening = False
         self.opened = False
         self.closing = False
+        self.request_id = request_id()  # of what was last asked for the session itself
         self._caller: bytes | None = None  # encoded once
         self.uid: str | None = None
         self.device: str | None = None
@@ -152,13 +155,15 @@ class Session:
         except BadRequestError as bad:
             self.invalid += 1
             abuse = self.invalid >= self._limits.invalid_in_a_row
-            return self._refused(bad.id, bad.fault, now, len(frame), abuse=abuse)
+            fault = rpc.error(bad.id, bad.fault.as_dict(request_id()))
+            return self._refused(fault, now, len(frame), abuse=abuse)
         self.invalid = 0
         try:
             self.count(len(frame), now)
         except CallError as refusal:
             wasted = len(frame) if refusal.reason == Reason.TOO_LARGE else 0
-            return self._refused(request.id, refusal, now, wasted)
+            fault = rpc.error(request.id, refusal.as_dict(request.request_id))
+            return self._refused(fault, now, wasted)
         return request
 
     def count(self, size: int, now: float) -> None:
@@ -178,11 +183,9 @@ class Session:
         flood."""
         return not self._noise.take(now, 1 + size // self._limits.call_bytes)
 
-    def _refused(
-        self, id_: object, fault: CallError, now: float, wasted: int, *, abuse: bool = False
-    ) -> Refused:
+    def _refused(self, frame: bytes, now: float, wasted: int, *, abuse: bool = False) -> Refused:
         flood = not self.noise(now, wasted)
-        return Refused(rpc.error(id_, fault.as_dict()), ABUSE if abuse or flood else None)
+        return Refused(frame, ABUSE if abuse or flood else None)
 
     @property
     def full(self) -> bool:

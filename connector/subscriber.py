@@ -20,6 +20,8 @@ from shared import events, keys
 from shared.errors import Code
 from shared.events import Happened
 from shared.settings import Settings
+from shared.subjects import about
+from shared.tracebacks import told
 
 logger = structlog.get_logger(__name__)
 
@@ -63,7 +65,7 @@ class Subscriber:
             try:
                 found = [each for each in events.parse(fields) if self._wants(each, fields)]
             except ValueError as error:
-                logger.error("events_unreadable", entry=entry.decode(), error=str(error))
+                logger.error("events_unreadable", entry=entry.decode(), error=error)
                 found = []
             self.backlog.add(entry, found, now)
         self._wake.set()
@@ -108,9 +110,10 @@ class Subscriber:
                 self.function, encoded(_envelope(waiting.event) for waiting in batch)
             )
         except TryAgainError as failure:
-            logger.warning(
-                "events_failed", function=self.function, events=len(batch), error=str(failure)
-            )
+            with about([waiting.event for waiting in batch]):
+                logger.warning(
+                    "events_failed", function=self.function, events=len(batch), error=failure
+                )
             if failure.reached and failure.status not in _AWAY:
                 self._failed(batch, str(failure))
             else:
@@ -120,7 +123,7 @@ class Subscriber:
             await self._backoff.pause()
         except Exception as failure:
             logger.error("events_broke", function=self.function, exc_info=failure)
-            self._failed(batch, str(failure))
+            self._failed(batch, told(failure))
         else:
             self._backoff.reset()
             for waiting, answer in zip(batch, found, strict=True):
@@ -128,7 +131,7 @@ class Subscriber:
                     self._judge(waiting, answer)
                 except Exception as failure:  # the last resort: it counts against this event
                     logger.exception("judging_broke", function=self.function)
-                    self._failed([waiting], str(failure))
+                    self._failed([waiting], told(failure))
 
     def _judge(self, waiting: Waiting, answer: Answer) -> None:
         error = answers.error(answer)
@@ -140,18 +143,20 @@ class Subscriber:
             self.backlog.later(waiting, _clock() + pause)
             self._count("later")
         else:
-            self._failed([waiting], f"{error['data']['reason']}: {error['message']}")
+            self._failed([waiting], str(error["data"]["reason"]), f": {error['message']}")
 
-    def _failed(self, batch: list[Waiting], why: str) -> None:
+    def _failed(self, batch: list[Waiting], why: str, more: str = "") -> None:
+        """`more` is kept with a dead event, and not logged: it may quote somebody."""
         for waiting in batch:
             if self.backlog.failed(waiting, _clock()):
                 self._count("failed")
                 continue
             event = waiting.event
-            logger.warning(
-                "event_dead", function=self.function, id=event.id, type=event.type, error=why
-            )
-            self._dead.append((event, why))
+            with about((event,)):
+                logger.warning(
+                    "event_dead", function=self.function, id=event.id, type=event.type, error=why
+                )
+            self._dead.append((event, why + more))
             self._count("dead")
 
     async def _acknowledge(self) -> None:
@@ -173,7 +178,7 @@ class Subscriber:
                     await pipe.execute()
                 return
             except (RedisError, OSError) as error:
-                logger.warning("acknowledging_failed", function=self.function, error=str(error))
+                logger.warning("acknowledging_failed", function=self.function, error=error)
                 await backoff.pause()
 
     def _count(self, outcome: str) -> None:
@@ -182,7 +187,8 @@ class Subscriber:
 
 def _envelope(event: Happened) -> dict[str, Any]:
     time = datetime.fromtimestamp(event.ts / 1000, UTC)
-    return {
+    cause = {"request": event.request_id} if event.request_id else {}
+    return cause | {
         "specversion": "1.0",
         "id": event.id,
         "source": "/events",

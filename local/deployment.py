@@ -21,9 +21,13 @@ NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 class StackFileError(ValueError):
     """The stack file cannot be used. One line for people."""
 
+    plain = True
+
 
 class DeploymentError(ValueError):
     """The deployment makes no sense. One line for people."""
+
+    plain = True
 
 
 class Resources(BaseModel):
@@ -70,6 +74,16 @@ class Deployment(BaseModel):
         if value is None:
             return [] if info.field_name in ("secrets", "constraints") else {}
         return value
+
+    @property
+    def version(self) -> str:
+        """The tag of its image, empty where it has none."""
+        return self.image.rpartition("/")[2].partition(":")[2]
+
+    @property
+    def methods(self) -> int:
+        """How many it announces."""
+        return len(list(filter(None, self.annotations.get("stonechat.methods", "").split(","))))
 
     def described(self) -> dict[str, Any]:
         """As the API shows it, but for what is known of its processes."""

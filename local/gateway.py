@@ -173,11 +173,11 @@ def main() -> int:
     startup.require(
         "gateway", lambda config: [secretfiles.GATEWAY_USER, secretfiles.GATEWAY_PASSWORD]
     )
-    telemetry.configure("gateway", settings().log_level)
+    telemetry.configure("gateway", settings().log_level, quotes=settings().log_quotes)
     try:
         uvloop.run(serve(given.stack, given.directory, given.contexts, given.port))
     except (StackFileError, FunctionFailedError, secretfiles.SecretMissingError, OSError) as error:
-        logger.error("gateway_failed", error=str(error))
+        logger.error("gateway_failed", error=error)
         return 1
     return 0
 

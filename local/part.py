@@ -75,6 +75,11 @@ class Part:
     def running(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to end."""
+        return self._stopping
+
     async def start(self) -> None:
         """Starts the process and returns when it is healthy. Raises `PartFailedError`."""
         for port in self._ports:

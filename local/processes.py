@@ -30,6 +30,8 @@ Tell = Callable[[str], None]
 class FunctionFailedError(RuntimeError):
     """A function did not start. One line for people."""
 
+    plain = True
+
 
 @dataclass
 class Process:

@@ -131,6 +131,12 @@ class Provider:
             before = self.functions.get(deployment.name)
             await self._roll(packed, max(1, len(before.replicas)) if before else 1)
             self._remember(packed)
+        logger.info(
+            "function_deployed",
+            function=deployment.name,
+            version=deployment.version,
+            methods=deployment.methods,
+        )
 
     async def restart(self) -> None:
         """All functions anew, as they are: secrets and settings are read again. Raises
@@ -248,7 +254,7 @@ class Provider:
                 context = Path(value["context"])
                 deployment = parse(value["deployment"])
             except (OSError, ValueError, KeyError, TypeError) as error:
-                logger.error("deployment_unreadable", file=file.name, error=str(error))
+                logger.error("deployment_unreadable", file=file.name, error=error)
                 continue
             yield Packed(deployment, context / "function", images.packages(context))
 

@@ -92,8 +92,9 @@ class Replica:
                     await backoff.pause()
             try:
                 self._process = await self._healthy()
+                logger.info("function_started", function=self._name, pid=self._process.pid)
             except (FunctionFailedError, OSError, TimeoutError) as error:
-                logger.error("function_failed", function=self._name, error=str(error))
+                logger.error("function_failed", function=self._name, error=error)
                 await backoff.pause()
 
     async def _healthy(self) -> Process:
@@ -105,7 +106,6 @@ class Replica:
                 with suppress(OSError, EOFError, TimeoutError):
                     check = health.http(process.port, process.check)
                     if await asyncio.wait_for(check, START_SECONDS):
-                        logger.info("function_started", function=self._name, pid=process.pid)
                         return process
                 await asyncio.sleep(0.02)
         except asyncio.CancelledError:

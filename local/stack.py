@@ -9,7 +9,7 @@ from typing import Self
 
 import httpx
 
-from local import health
+from local import health, journal
 from local.control import Control
 from local.deployment import read_stack
 from local.layout import Layout
@@ -31,10 +31,12 @@ class Stack:
         without it they are only in the layout's folder."""
         self.layout = layout
         self._tell = tell
+        self._starting = False
         self._lock: int | None = None
         self._started: list[Part] = []
         self._control = Control(layout.directory, self._asked)
         self.stores = {part.name: part for part in stores(layout, tell)}
+        self._hear = None if tell is None else functools.partial(self._pass_on, tell)
         self.gateway = self._gateway(layout.gateway_port)
         self.connectors = [
             self._connector(number, port) for number, port in enumerate(layout.connector_ports, 1)
@@ -90,13 +92,13 @@ class Stack:
         self._claim()
         secretfiles.create_missing(self.layout.secrets)
         self._write_settings()
-        await self._start(*self.stores.values())
+        await self._start("stores", *self.stores.values())
 
     async def start_rest(self) -> None:
         """What needs the stores."""
         if self.gateway is not None:
-            await self._start(self.gateway)
-        await self._start(*self.connectors)
+            await self._start("functions", self.gateway)
+        await self._start("connectors", *self.connectors)
         await self._until_ready()
         await self._control.open()
 
@@ -196,9 +198,13 @@ class Stack:
                 if waiting:
                     await asyncio.sleep(_READY_APART)
 
-    async def _start(self, *parts: Part) -> None:
+    async def _start(self, stage: str, *parts: Part) -> None:
+        """Starts them side by side, and says so in one line."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         self._started += parts
-        starts = [asyncio.create_task(self._start_one(part)) for part in parts]
+        starts = [asyncio.create_task(part.start()) for part in parts]
+        self._starting = True
         try:
             await asyncio.gather(*starts)
         except BaseException:
@@ -207,13 +213,16 @@ class Stack:
             await asyncio.gather(*starts, return_exceptions=True)
             await self.stop()
             raise
+        finally:
+            self._starting = False
+        if self._tell is not None and parts:
+            names = ", ".join(part.name for part in parts)
+            self._tell("local", f"{stage} ready after {loop.time() - began:.1f} s ({names})")
 
-    async def _start_one(self, part: Part) -> None:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        await part.start()
-        if self._tell is not None:
-            self._tell("local", f"{part.name} is ready after {loop.time() - began:.1f} s")
+    def _pass_on(self, tell: Tell, part: str, line: str) -> None:
+        """Tells what a part says; while it starts, only what is not as it should be."""
+        if not (self._starting and journal.is_routine(line)):
+            tell(part, line)
 
     def _gateway(self, port: int | None) -> Part | None:
         if port is None:
@@ -229,7 +238,7 @@ class Stack:
             log=self.layout.logs / "gateway.log",
             check=functools.partial(health.http, port, "/healthz"),
             used_ports=[port],
-            tell=self._tell,
+            tell=self._hear,
             grace=30.0,
         )
 
@@ -242,6 +251,6 @@ class Stack:
             log=self.layout.logs / f"connector-{number}.log",
             check=functools.partial(health.http, port, "/readyz"),
             used_ports=[port],
-            tell=self._tell,
+            tell=self._hear,
             grace=20.0,
         )

@@ -40,11 +40,12 @@ def _part(
     tell: Tell | None,
 ) -> Part:
     def serious(part: str, line: str) -> None:
-        if tell is not None and _SERIOUS.search(line):
+        # What one complains about while it ends is that the others end.
+        if tell is not None and _SERIOUS.search(line) and not made.stopping:
             tell(part, line)
 
     folder = _folder(layout, name)
-    return Part(
+    made = Part(
         name,
         command,
         environment=layout.child_environment() | {"TMPDIR": str(folder)},
@@ -54,6 +55,7 @@ def _part(
         folder=folder,
         tell=serious if tell is not None else None,
     )
+    return made
 
 
 def _folder(layout: Layout, name: str) -> Path:

@@ -8,5 +8,6 @@ in MongoDB → `bus` publishes the encoded frame to the nodes that listen → th
 
 Invariants: nothing here imports another package of ours; Redis keys are spelled only in
 `keys`, collections and indexes only in `collections`, settings only in `settings`, error
-reasons only in `errors`.
+reasons only in `errors`. What an exception says is logged only as `tracebacks` tells it, and
+threads are started only by `threads`, which tell them whose requests they work for (`subjects`).
 """

@@ -39,6 +39,7 @@ class Call(Generic[P]):
     params: P
     caller: Caller
     cid: str | None = None
+    request_id: str = ""  # in the log lines about it, and in its client's error
     _appended: int = field(default=0, init=False)
 
     @property

@@ -8,7 +8,9 @@ commit). So an idle caller waits for nobody, and under load batches grow by them
 from collections import deque
 from collections.abc import Callable, Sequence
 from threading import Condition
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from shared.subjects import about, subjects
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -17,12 +19,13 @@ R = TypeVar("R")
 class _Job(Generic[T, R]):
     """One caller's items, and what became of them."""
 
-    __slots__ = ("failure", "items", "results")
+    __slots__ = ("failure", "items", "results", "subjects")
 
     def __init__(self, items: Sequence[T]) -> None:
         self.items = items
         self.results: list[R] | None = None
         self.failure: Exception | None = None
+        self.subjects: Sequence[Any] = subjects()
 
 
 class Combiner(Generic[T, R]):
@@ -68,12 +71,13 @@ class Combiner(Generic[T, R]):
         return jobs
 
     def _do(self, jobs: Sequence[_Job[T, R]]) -> None:
-        try:
-            results = self._work([item for job in jobs for item in job.items])
-        except Exception as failure:
-            for job in jobs:
-                job.failure = failure
-            return
+        with about([each for job in jobs for each in job.subjects]):
+            try:
+                results = self._work([item for job in jobs for item in job.items])
+            except Exception as failure:
+                for job in jobs:
+                    job.failure = failure
+                return
         start = 0
         for job in jobs:
             job.results = list(results[start : start + len(job.items)])

@@ -105,7 +105,7 @@ class Commit:
             except ConnectionFailure as failure:
                 if attempt == attempts - 1:
                     raise
-                logger.warning("insert_interrupted", error=str(failure), attempt=attempt)
+                logger.warning("insert_interrupted", error=failure, attempt=attempt)
                 time.sleep(_PAUSE * 2**attempt)
                 self._sort_out(documents, None)
             if not self._waiting:
@@ -166,7 +166,7 @@ class Commit:
                     now = time.time_ns() // 1_000_000
                     self._voids += fill(self._storage, conv, numbers, now)
             except (redis.RedisError, PyMongoError) as failure:
-                logger.warning("holes_left", conv=conv, seqs=numbers, error=str(failure))
+                logger.warning("holes_left", conv=conv, seqs=numbers, error=failure)
 
     def _give_back(self, conv: str, numbers: list[int]) -> bool:
         dense = numbers[-1] - numbers[0] == len(numbers) - 1

@@ -1,13 +1,15 @@
 """The door of a function, as data: batches in, answers out, no method run here.
 
 A connector posts a CloudEvents 1.0 batch (`application/cloudevents-batch+json`), signed (see
-`signatures`). An event's `type` is the method, its `data` the params; the extension attributes
-`uid`, `did`, `sid`, `roles` (comma-separated), `ip` and `agent` say who calls. The answer is a line
-of JSON for each event, in the batch's order: `{"result": …}` or `{"error": …}`, HTTP status 200.
+`signatures`). An event's `type` is the method, its `data` the params, its `id` that of the client's
+request, which log lines about it carry; the extension attributes `uid`, `did`, `sid`, `roles`
+(comma-separated), `ip` and `agent` say who calls. The answer is a line of JSON for each event, in
+the batch's order: `{"result": …}` or `{"error": …}`, HTTP status 200.
 
 Domain events come through the same door, marked by the extension attribute `kind` "event", with the
-standard attribute `time`; calls shown to before-hooks are marked "before". No client's call can
-carry a mark.
+standard attribute `time` and, where it is known, the attribute `request`, the id of the request
+that caused them; calls shown to before-hooks are marked "before". No client's call can carry a
+mark.
 
 Whatever one event is or is answered with, the others' answers are the same: what cannot be read or
 written is refused alone.
@@ -22,8 +24,9 @@ import structlog
 
 from shared import bounded_json, signatures
 from shared.call import Caller
-from shared.errors import HTTP_STATUS, CallError, Reason
+from shared.errors import HTTP_STATUS, REQUEST_HEADER, CallError, Reason
 from shared.events import Happened
+from shared.subjects import about
 
 BATCH = "application/cloudevents-batch+json"
 _JSON = {"Content-Type": "application/json"}
@@ -41,6 +44,11 @@ class Event(NamedTuple):
     method: str
     params: dict[str, Any]
     caller: Caller
+
+    @property
+    def request_id(self) -> str:
+        """The id of the client's request."""
+        return str(self.id)
 
 
 class Proposal(Event):
@@ -102,31 +110,35 @@ def _event(fields: dict[str, Any], made: type[Event]) -> Event:
 def _happened(fields: dict[str, Any]) -> Happened:
     ts = round(datetime.fromisoformat(fields["time"]).timestamp() * 1000)
     type_, data, id_ = fields["type"], fields["data"], fields["id"]
-    if not (isinstance(type_, str) and isinstance(data, dict) and isinstance(id_, str)):
+    request_id = fields.get("request", "")
+    if not isinstance(data, dict) or any(
+        type(each) is not str for each in (type_, id_, request_id)
+    ):
         raise TypeError
-    return Happened(type_, data, id_, ts)
+    return Happened(type_, data, id_, ts, request_id)
 
 
-def batch_answer(answers: Sequence[Any]) -> Response:
+def batch_answer(received: Sequence[Received | CallError], answers: Sequence[Any]) -> Response:
     """The answer to a batch; `answers` holds results and `CallError`s."""
-    return b"\n".join(map(_line, answers)), 200, _LINES
+    return b"\n".join(map(_line, received, answers)), 200, _LINES
 
 
-def _line(answer: Any) -> bytes:
+def _line(asked: Received | CallError, answer: Any) -> bytes:
     found = {"error": answer.as_dict()} if isinstance(answer, CallError) else {"result": answer}
     try:
         return orjson.dumps(found)
     except TypeError as failure:  # no JSON, or nested too deep
-        logger.error("answer_unwritable", error=str(failure))
+        with about((asked,)):
+            logger.error("answer_unwritable", error=failure)
         return orjson.dumps({"error": CallError(Reason.INTERNAL).as_dict()})
 
 
-def refusal(error: CallError) -> Response:
+def refusal(error: CallError, request_id: str) -> Response:
     """The answer to a request that is no batch: the error, its HTTP status after it."""
-    headers = dict(_JSON)
+    headers = _JSON | {REQUEST_HEADER: request_id}
     if "retry_after" in error.data:
         headers["Retry-After"] = str(max(1, round(error.data["retry_after"])))
-    return orjson.dumps({"error": error.as_dict()}), HTTP_STATUS[error.code], headers
+    return orjson.dumps({"error": error.as_dict(request_id)}), HTTP_STATUS[error.code], headers
 
 
 class RawRequest(NamedTuple):
@@ -138,6 +150,7 @@ class RawRequest(NamedTuple):
     query: Mapping[str, str]
     headers: Mapping[str, str]  # names in Title-Case
     body: bytes
+    request_id: str = ""
 
     def json(self) -> Any:
         """The body's value. Raises `parse_error` and `invalid_request` (nested too deep)."""

@@ -1,7 +1,8 @@
 """The error table of the protocol: codes, reasons, and the one exception that carries them.
 
-`reason` is stable and for programs; `message` is for people. `HTTP_STATUS` says how each code
-leaves the HTTP door.
+`reason` is stable and for programs; `message` is for people. `data.id` is the id of the request,
+which is in the log lines about it; the door that answers the client puts it there. `HTTP_STATUS`
+says how each code leaves the HTTP door.
 """
 
 from enum import IntEnum, StrEnum
@@ -37,6 +38,9 @@ HTTP_STATUS = {
     Code.TRY_AGAIN: 503,
     Code.TOO_LARGE: 413,
 }
+
+
+REQUEST_HEADER = "X-Request-Id"  # of answers over HTTP: the same as an error's `data.id`
 
 
 class Reason(StrEnum):
@@ -103,12 +107,12 @@ class CallError(Exception):
         self.data = data
         super().__init__(f"{reason}: {self.message}")
 
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "code": int(self.code),
-            "message": self.message,
-            "data": {"reason": str(self.reason), **self.data},
-        }
+    def as_dict(self, request_id: str | None = None) -> dict[str, Any]:
+        """The error object; `request_id` is whose, where that is known."""
+        data = {"reason": str(self.reason), **self.data}
+        if request_id is not None:
+            data["id"] = request_id
+        return {"code": int(self.code), "message": self.message, "data": data}
 
 
 def invalid_params(loc: list[str | int], msg: str, type_: str = "value_error") -> CallError:

@@ -6,8 +6,8 @@ A function subscribes with `@fn.event("message.created")` and the annotation `st
 Events wait in Redis streams, capped, from which the connectors hand them to each subscriber at
 least once, in any order. Those of messages have a stream of their own: who does not want them need
 not read them, and where nobody does, the stream does not even come to be. An entry of a stream
-holds a batch: its field `events` is a JSON list of `{"id", "type", "ts", "data"}`. A repeated event
-has the same id.
+holds a batch: its field `events` is a JSON list of `{"id", "type", "ts", "data", "request_id"}`. A
+repeated event has the same id.
 """
 
 import time
@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 from redis.client import Pipeline
 
-from shared import keys
+from shared import keys, subjects
 from shared.ids import new_id
 from shared.settings import settings
 from shared.stores import redis_client
@@ -30,12 +30,14 @@ def now_ms() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """One event. `ts` is in UTC milliseconds, `data` a JSON object."""
+    """One event. `ts` is in UTC milliseconds, `data` a JSON object; `request_id` is of the request
+    that caused it, empty where that is not known."""
 
     type: str
     data: dict[str, Any]
     id: str = field(default_factory=new_id)
     ts: int = field(default_factory=now_ms)
+    request_id: str = field(default_factory=subjects.request_id)
 
 
 def fields(events: Sequence[Happened], only: str | None = None) -> dict[Any, Any]:

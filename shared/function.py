@@ -36,7 +36,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol, TypeVar, get_args, get_type_hints
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -49,9 +48,11 @@ from shared.commands import expiring
 from shared.doors import Event, Proposal, RawRequest, Received, Response
 from shared.errors import CallError, Reason, invalid_params
 from shared.events import Happened
+from shared.ids import request_id as new_request_id
 from shared.params import invalid_model
 from shared.readiness import Readiness
 from shared.settings import settings
+from shared.subjects import about
 
 F = TypeVar("F", bound=Callable[..., Any])
 Handler = Callable[[Sequence[Happened]], Sequence[CallError | None]]
@@ -114,7 +115,7 @@ class Function:
         self.events: dict[str, Handler] = {}
         self.hooks: dict[str, Hook] = {}
         self.raws: dict[str, RawRoute] = {}
-        telemetry.configure(name, settings().log_level)
+        telemetry.configure(name, settings().log_level, quotes=settings().log_quotes)
 
     def method(
         self, name: str, *, result: Any = None, public: bool = False, reads: bool = False
@@ -165,12 +166,10 @@ class Function:
         try:
             if doors.is_batch(headers):
                 received = doors.parse_batch(self.name, headers, event.body)
-                return doors.batch_answer(self._batch(received))
-            if event.method == "GET" and event.path.strip("/") == "metrics":
-                return self._metrics(headers)
-            return self._raw(event, headers)
+                return doors.batch_answer(received, self._batch(received))
         except Exception as failure:
-            return doors.refusal(guarding.refusal(failure, "door"))
+            return doors.refusal(guarding.refusal(failure, "door"), new_request_id())
+        return self._unsigned(event, headers)
 
     def answer(self, events: Sequence[Event]) -> list[Any]:
         """A result or a `CallError` for each event, in order."""
@@ -253,14 +252,24 @@ class Function:
         answers = {kind: iter(run(items) if items else []) for kind, (items, run) in kinds.items()}
         return [next(answers[type(each)]) for each in received]
 
-    def _raw(self, event: HttpEvent, headers: dict[str, str]) -> Response:
+    def _unsigned(self, event: HttpEvent, headers: dict[str, str]) -> Response:
+        query = {str(name): str(value) for name, value in dict(event.query).items()}
+        id_ = new_request_id()
+        request = RawRequest(event.method, event.path, query, headers, event.body, id_)
+        with about((request,)):
+            try:
+                if event.method == "GET" and event.path.strip("/") == "metrics":
+                    return self._metrics(headers)
+                return self._raw(request)
+            except Exception as failure:
+                return doors.refusal(guarding.refusal(failure, "door"), id_)
+
+    def _raw(self, request: RawRequest) -> Response:
         for path, route in self.raws.items():
-            if event.path.rstrip("/") == path or event.path.startswith(path + "/"):
-                if len(event.body) > route.body_limit:
+            if request.path.rstrip("/") == path or request.path.startswith(path + "/"):
+                if len(request.body) > route.body_limit:
                     raise CallError(Reason.TOO_LARGE, f"at most {route.body_limit} bytes")
-                rest = event.path.removeprefix(path)
-                query = {str(name): str(value) for name, value in dict(event.query).items()}
-                return route.run(RawRequest(event.method, rest, query, headers, event.body))
+                return route.run(request._replace(path=request.path.removeprefix(path)))
         raise CallError(Reason.UNAUTHENTICATED, "functions are called through a connector")
 
     def _register(
@@ -298,19 +307,21 @@ class Function:
                 allowed.append(index)
             else:
                 answers[index] = CallError(Reason.UNAUTHENTICATED)
-        asked = [events[index].params for index in allowed]
+        asked = [events[index] for index in allowed]
         try:
-            found: Sequence[Any] = method.many.validate_python(asked, strict=True)
+            params = [event.params for event in asked]
+            found: Sequence[Any] = method.many.validate_python(params, strict=True)
         except Exception:  # somebody's do not fit: whose, is found one by one
-            found = guarding.each(asked, partial(_fitted, method), method.name)
+            found = guarding.each(asked, lambda event: _fitted(method, event.params), method.name)
         calls = []
-        for index, params in zip(allowed, found, strict=True):
+        for index, fitted in zip(allowed, found, strict=True):
             event = events[index]
             try:
-                if isinstance(params, CallError):
-                    raise params
+                if isinstance(fitted, CallError):
+                    raise fitted
                 cid = None if method.public else _cid(event.params)
-                calls.append((index, Call(method.name, params, event.caller, cid)))
+                call = Call(method.name, fitted, event.caller, cid, event.request_id)
+                calls.append((index, call))
             except CallError as refusal:
                 answers[index] = refusal
         return calls
@@ -320,13 +331,10 @@ class Function:
         often waits for themselves."""
         if method.batched:
             return guarding.together(calls, method.run, method.name)
-        lanes = [
-            call.caller.uid or call.caller.session or index for index, call in enumerate(calls)
-        ]
         return guarding.side_by_side(
-            range(len(calls)),
-            lambda index: lanes[index],
-            lambda index: self._run_one(method, calls[index]),
+            calls,
+            lambda call: call.caller.uid or call.caller.session or id(call),
+            lambda call: self._run_one(method, call),
             method.name,
         )
 

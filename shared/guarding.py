@@ -1,7 +1,7 @@
 """One call's failure is its own: the guards by which a batch is no shared fate."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from functools import cache
 from typing import TypeVar
 
@@ -10,6 +10,8 @@ import structlog
 from pymongo.errors import PyMongoError
 
 from shared.errors import CallError, Reason
+from shared.subjects import about
+from shared.threads import Pool
 
 logger = structlog.get_logger(__name__)
 
@@ -25,7 +27,7 @@ def refusal(failure: Exception, where: str) -> CallError:
     if isinstance(failure, CallError):
         return failure
     if isinstance(failure, PyMongoError | redis.RedisError):
-        logger.warning("store_failed", where=where, error=str(failure))
+        logger.warning("store_failed", where=where, error=failure)
         return CallError(Reason.UNAVAILABLE, retry_after=1)
     logger.error("call_broke", where=where, exc_info=failure)
     return CallError(Reason.INTERNAL)
@@ -35,10 +37,11 @@ def each(items: Iterable[T], work: Callable[[T], R], where: str) -> list[R | Cal
     """The work done for each item in turn; what fails is that item's refusal."""
     answers: list[R | CallError] = []
     for item in items:
-        try:
-            answers.append(work(item))
-        except Exception as failure:
-            answers.append(refusal(failure, where))
+        with about((item,)):
+            try:
+                answers.append(work(item))
+            except Exception as failure:
+                answers.append(refusal(failure, where))
     return answers
 
 
@@ -69,13 +72,14 @@ def together(
 ) -> list[R | CallError]:
     """The work done for all at once. Where it fails, the halves do it alone, until what is at fault
     stands by itself; only a store that does not answer is everybody's."""
-    try:
-        answers = list(work(items))
-        if len(answers) != len(items):
-            raise AssertionError(f"{len(answers)} answers to {len(items)} calls")
-        return answers
-    except Exception as failure:
-        refused = refusal(failure, where)
+    with about(items):
+        try:
+            answers = list(work(items))
+            if len(answers) != len(items):
+                raise AssertionError(f"{len(answers)} answers to {len(items)} calls")
+            return answers
+        except Exception as failure:
+            refused = refusal(failure, where)
     if len(items) == 1 or refused.reason in (Reason.UNAVAILABLE, Reason.TIMEOUT):
         return [refused] * len(items)
     middle = len(items) // 2
@@ -83,5 +87,5 @@ def together(
 
 
 @cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_THREADS, thread_name_prefix="side")
+def _pool() -> Pool:
+    return Pool(_THREADS, thread_name_prefix="side")

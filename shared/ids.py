@@ -11,6 +11,11 @@ def new_id() -> str:
     return secrets.token_hex(10)
 
 
+def request_id() -> str:
+    """A random id of 16 characters (64 bits), for one request of a client."""
+    return secrets.token_hex(8)
+
+
 def derived_id(*parts: str) -> str:
     """The id that these parts always give, so that a repeated command makes the same thing."""
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:20]

@@ -8,12 +8,16 @@ import orjson
 
 from shared import bounded_json
 from shared.errors import CallError, Reason, invalid_params
+from shared.ids import request_id
 
 
 class Request(NamedTuple):
+    """`id` is the client's own, `request_id` the one that it is logged under."""
+
     id: str | int | float
     method: str
     params: dict[str, Any]
+    request_id: str
 
 
 class BadRequestError(Exception):
@@ -67,7 +71,7 @@ def parse_request(text: bytes) -> Request:
         or not isinstance(params, dict)
     ):
         raise BadRequestError(id_, CallError(Reason.INVALID_REQUEST))
-    return Request(id_, method, params)
+    return Request(id_, method, params, request_id())
 
 
 def _id(request: Any) -> str | int | float | None:

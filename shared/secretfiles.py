@@ -106,6 +106,8 @@ _PAIRS = ((SIGNING_KEY, SIGNING_PUBLIC), (CONNECTOR_KEY, CONNECTOR_PUBLIC))
 class SecretMissingError(RuntimeError):
     """A secret's file is not there, is empty or cannot be read: the process must not start."""
 
+    plain = True
+
 
 def read(directory: Path, name: str) -> str:
     """The secret without surrounding white space. Raises `SecretMissingError`."""

@@ -57,6 +57,12 @@ class Settings(BaseSettings):
     store_timeout: float = Field(10.0, gt=0, description="seconds for one call to a store")
     log_level: LogLevel = Field("info", description="of the lines that are logged, the least")
 
+    log_quotes: bool = Field(
+        False,
+        description="log the texts of exceptions, which may quote what people wrote: where a "
+        "function is developed, never where people are",
+    )
+
     # Readiness.
     ready_timeout: float = Field(
         1.0,

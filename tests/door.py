@@ -5,6 +5,8 @@ from typing import Any
 import httpx
 import orjson
 
+from tests.requests import identified
+
 
 def address(url: str) -> str:
     """The door beside a socket's address (`Layout.door_urls` has it for those of a stack)."""
@@ -24,6 +26,8 @@ async def post(
         answer = await http.post(address(url), content=body, headers=bearer | headers)
     found: dict[str, Any] = answer.json()
     assert found["jsonrpc"] == "2.0"
+    if "error" in found:
+        assert answer.headers["X-Request-Id"] == identified(found["error"])
     return answer.status_code, found
 
 

@@ -85,6 +85,34 @@ def test_redis_keys_and_collections_are_spelled_once() -> None:
     assert wrong == []
 
 
+def calls(folders: tuple[str, ...]) -> Iterator[tuple[Path, ast.Call, str]]:
+    """The calls in the files of folders, each with what is called."""
+    for folder in folders:
+        for file in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.Call):
+                    yield file.relative_to(ROOT), node, ast.unparse(node.func)
+
+
+def test_exceptions_are_logged_as_they_are() -> None:
+    """Not as text of ours: `tracebacks` decides what may be said of them."""
+    wrong = [
+        f"{file}:{call.lineno} {ast.unparse(node)}"
+        for file, call, name in calls(("shared", "functions", "examples", "connector", "template"))
+        if name.startswith("logger.")
+        for node in ast.walk(call)
+        if isinstance(node, ast.JoinedStr | ast.BinOp)
+        or (isinstance(node, ast.Call) and ast.unparse(node.func) in ("str", "repr", "format"))
+    ]
+    assert wrong == []
+
+
+def test_threads_are_made_where_they_learn_whose_work_they_do() -> None:
+    made = ("Thread", "threading.Thread", "ThreadPoolExecutor", "futures.ThreadPoolExecutor")
+    found = calls(("shared", "functions", "examples", "connector"))
+    assert [str(file) for file, _, name in found if name in made] == ["shared/threads.py"]
+
+
 @pytest.mark.parametrize(("folder", "name"), FUNCTIONS)
 def test_annotations_say_what_the_handler_has(folder: str, name: str, layout: object) -> None:
     handler = importlib.import_module(f"{folder}.{module(name)}.handler")

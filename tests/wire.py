@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from local import reference, refusals
 from shared.errors import Reason
 from shared.shapes import NOTIFICATIONS
+from tests.requests import identified
 
 PASSWORD = "correct horse battery"
 
@@ -156,6 +157,8 @@ class Wire(WSListener):
 
     def _receive(self, message: dict[str, Any]) -> None:
         hold(self._methods.pop(message.get("id") or 0, ""), message)
+        if "error" in message:
+            identified(message["error"])
         if "method" in message:
             self.notifications.append(message)
         elif message["id"] is None:

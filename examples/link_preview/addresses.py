@@ -23,9 +23,13 @@ _6TO4 = ipaddress.IPv6Network("2002::/16")
 class Refused(Exception):
     """There is nothing to show of this link, now or later."""
 
+    plain = True  # its texts quote nobody
+
 
 class Unreachable(Exception):
     """There may be something to show later."""
+
+    plain = True
 
 
 async def address_of(url: httpx.URL, config: Config) -> str:

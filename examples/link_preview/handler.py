@@ -46,9 +46,9 @@ def preview(happened: Sequence[Happened]) -> list[CallError | None]:
         try:
             drafts[index] = _draft(happened[index], link, found)
         except Refused as why:
-            logger.info("no_preview", id=happened[index].id, why=str(why))
+            logger.info("no_preview", id=happened[index].id, why=why)
         except Unreachable as why:
-            logger.info("no_preview_yet", id=happened[index].id, why=str(why))
+            logger.info("no_preview_yet", id=happened[index].id, why=why)
             if now_ms() - happened[index].ts < config().patience * 1000:
                 outcomes[index] = CallError(Reason.UNAVAILABLE, retry_after=config().retry_after)
     for index, outcome in zip(drafts, log().append(list(drafts.values())), strict=True):

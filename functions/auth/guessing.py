@@ -109,7 +109,7 @@ class Guess:
             args = (self.id, keys.hashed(self.name), "1" if right else "0")
             _execute(_GIVE_BACK, self._keys, *args)
         except redis.RedisError as error:
-            logger.warning("guess_not_given_back", error=str(error))
+            logger.warning("guess_not_given_back", error=error)
 
     @property
     def _keys(self) -> tuple[str, str, str]:

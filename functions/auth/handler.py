@@ -1,6 +1,7 @@
 """Accounts and tokens: who a person is, and the devices they are signed in on."""
 
 from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
 from typing import Any, Protocol
 
 from shared import addresses, guarding, tokens
@@ -11,6 +12,7 @@ from shared.params import NoParams
 from shared.secretfiles import SIGNING_KEY, SIGNING_PUBLIC
 from shared.settings import settings
 from shared.shapes import Empty
+from shared.subjects import about
 
 from . import devices
 from .params import Check, Login, Refresh, Register
@@ -86,44 +88,52 @@ class _Steps(Protocol):
     def finish(self) -> dict[str, Any]: ...
 
 
+class _Work:
+    """The steps of one call, as far as they have come, or its refusal."""
+
+    def __init__(self, call: Call[Any], step: _Steps | CallError) -> None:
+        self.request_id = call.request_id
+        self.step = step
+        self._hash: Future[Any] | None = None
+
+    def begin(self) -> None:
+        """Has the password hashed, when its turn comes."""
+        if not isinstance(self.step, CallError):
+            with about((self,)):
+                self._hash = turns().ask(self.step.place, self.step.hash)
+
+    def wait(self) -> _Steps:
+        """The steps, when it is hashed."""
+        if self._hash is not None:
+            self._hash.result()
+        return self._alive
+
+    def name(self) -> Hashable:
+        """Those at one name are ended in their order."""
+        return id(self) if isinstance(self.step, CallError) else self.step.place[1]
+
+    def finish(self) -> dict[str, Any]:
+        return self._alive.finish()
+
+    @property
+    def _alive(self) -> _Steps:
+        if isinstance(self.step, CallError):
+            raise self.step
+        return self.step
+
+
 def _in_turns(
     calls: Sequence[Call[Any]], steps: Callable[[Call[Any]], _Steps], where: str
 ) -> list[Any]:
     """The answers to calls that hash, each guarded by itself (see `turns`)."""
 
-    def hashed(index: int) -> _Steps:
-        step = begun[index]
-        if isinstance(step, CallError):
-            raise step
-        asked[index].result()
-        return step
-
-    def name(index: int) -> Hashable:
-        """Those at one name are ended in their order."""
-        step = begun[index]
-        return index if isinstance(step, CallError) else step.place[1]
-
-    every = range(len(calls))
-    begun = guarding.side_by_side(
-        every,
-        lambda index: calls[index].caller.session or index,
-        lambda index: steps(calls[index]),
-        where,
-    )
-    asked = {
-        index: turns().ask(step.place, step.hash)
-        for index, step in enumerate(begun)
-        if not isinstance(step, CallError)
-    }
-    done = guarding.each(every, hashed, where)
-
-    def finished(index: int) -> dict[str, Any]:
-        step = done[index]
-        if isinstance(step, CallError):
-            raise step
-        return step.finish()
-
-    return list(guarding.side_by_side(every, name, finished, where))
+    begun = guarding.side_by_side(calls, lambda call: call.caller.session or id(call), steps, where)
+    works = [_Work(call, step) for call, step in zip(calls, begun, strict=True)]
+    for work in works:
+        work.begin()
+    for work, outcome in zip(works, guarding.each(works, _Work.wait, where), strict=True):
+        work.step = outcome
+    return list(guarding.side_by_side(works, _Work.name, _Work.finish, where))
 
 
 start = auth.start

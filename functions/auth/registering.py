@@ -105,7 +105,7 @@ class Registering:
             events.emit([Happened("user.registered", about, self._uid)])
         except redis.RedisError as error:
             # The account is there and its owner is told so; a welcome may be lost.
-            logger.warning("event_lost", type="user.registered", error=str(error))
+            logger.warning("event_lost", type="user.registered", error=error)
 
 
 def _count(source: str) -> None:

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from functools import cache
 from typing import Any, NamedTuple
 
+from shared import threads
 from shared.errors import CallError, Reason
 from shared.settings import settings
 
@@ -25,20 +26,21 @@ class _Turn(NamedTuple):
 
 
 class Turns:
-    """Work done by so many threads. Safe under threads."""
+    """Work done by a few threads. Safe under threads."""
 
-    def __init__(self, threads: int, patience: float) -> None:
-        """What has not begun after `patience` seconds is refused with `overloaded`."""
+    def __init__(self, count: int, patience: float) -> None:
+        """`count` threads do it. What has not begun after `patience` seconds is refused with
+        `overloaded`."""
         self._patience = patience
         self._waiting: OrderedDict[str, OrderedDict[str, deque[_Turn]]] = OrderedDict()
         self._busy: set[Place] = set()
         self._changed = threading.Condition()
-        for number in range(threads):
-            threading.Thread(target=self._serve, name=f"turn-{number}", daemon=True).start()
+        for number in range(count):
+            threads.start(f"turn-{number}", self._serve)
 
     def ask(self, place: Place, work: Callable[[], Any]) -> Future[Any]:
         """What the work returns or raises, when its turn has come."""
-        turn = _Turn(work, Future(), time.monotonic())
+        turn = _Turn(threads.carried(work), Future(), time.monotonic())
         source, name = place
         with self._changed:
             names = self._waiting.setdefault(source, OrderedDict())

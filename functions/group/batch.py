@@ -42,6 +42,10 @@ class Turn:
     ended: bool
     make: Make | None
 
+    @property
+    def request_id(self) -> str:
+        return self.call.request_id
+
     def fits(self, group: Document) -> bool:
         """Whether such a group takes the command."""
         return not group["dismissed"] or self.ended or self.make is not None

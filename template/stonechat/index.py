@@ -25,7 +25,6 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from http import HTTPStatus
@@ -43,6 +42,8 @@ CONNECTION_LIMIT = 1000
 BACKLOG = 1024
 THREADS = 16
 THREADS_LIMIT = 1000
+
+logger = logging.getLogger("handler")
 
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -143,7 +144,7 @@ def application(handler: ModuleType) -> Callable[[Environ, StartResponse], Itera
                 return ready()
             return answer(handler.handle(Event(environ), context))
         except Exception:
-            traceback.print_exc()
+            logger.exception("handler_failed")
             return answer(("the handler failed\n", 500))
 
     def ready() -> Answer:

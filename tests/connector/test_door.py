@@ -4,6 +4,7 @@ on a real Redis, before functions of ours."""
 import asyncio
 import base64
 import os
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from local.stack import Stack
 from shared import keys, tokens
 from shared.ids import new_id
 from shared.settings import settings
+from tests.requests import identified
 
 METHODS = "x.echo, x.fail, x.slow, x.refused, x.open, x.wait"
 
@@ -159,6 +161,11 @@ class Raw:
             first, *lines = head.split("\r\n")[:-2]
             headers = {k.lower(): v for k, v in (line.split(": ", 1) for line in lines)}
             body = await self.reader.readexactly(int(headers.get("content-length", 0)))
+        if headers.get("content-type") == "application/json":
+            found = orjson.loads(body)
+            if "error" in found:
+                assert headers["x-request-id"] == identified(found["error"])
+            assert re.fullmatch("[0-9a-f]{16}", headers["x-request-id"])
         return int(first.split()[1]), headers, body
 
     async def ended(self) -> None:
@@ -192,6 +199,8 @@ class Raw:
             first, payload = await self.frame()
             if first == 0x81:
                 found: dict[str, Any] = orjson.loads(payload)
+                if "error" in found:
+                    identified(found["error"])
                 return found
 
     def close(self) -> None:
@@ -413,7 +422,8 @@ async def test_the_status_follows_the_error(place: Any, code: int, status: int) 
         found = await posted(here, "x.fail", bearer(token()), error=error)
     assert found[0] == status
     assert found[1]["retry-after"] == "3"
-    assert found[2] == {"jsonrpc": "2.0", "id": 1, "error": error}
+    named = error["data"] | {"id": found[1]["x-request-id"]}
+    assert found[2] == {"jsonrpc": "2.0", "id": 1, "error": error | {"data": named}}
 
 
 async def test_refusals_of_the_door_itself(place: Any) -> None:

@@ -36,12 +36,15 @@ def refusal(found: Request | Refused) -> tuple[object, int, str]:
 
 def test_a_request_is_passed_on(session: Session) -> None:
     found = session.receive(request(params={"x": 1}), 0.0)
-    assert found == Request(1, "a.b", {"x": 1})
+    assert isinstance(found, Request)
+    assert found[:3] == (1, "a.b", {"x": 1})
 
 
 def test_params_may_be_left_out(session: Session) -> None:
     text = b'{"jsonrpc":"2.0","id":"x","method":"a.b"}'
-    assert session.receive(text, 0.0) == Request("x", "a.b", {})
+    found = session.receive(text, 0.0)
+    assert isinstance(found, Request)
+    assert found[:3] == ("x", "a.b", {})
 
 
 @pytest.mark.parametrize(
