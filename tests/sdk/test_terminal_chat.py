@@ -8,6 +8,8 @@ from stonechat.terminal import account, typed
 
 from tests.terminal import Terminal
 
+READY = "\x1b[?2004h"  # the terminal is told so where a line can be typed
+
 
 @pytest.fixture
 async def pair(terminal: Terminal, name: str) -> tuple[str, str]:
@@ -29,7 +31,7 @@ async def test_two_chat_and_a_second_chat_and_other_commands_beside_them(
     ):
         for each in (hers, second, his):
             await each.until("first words")
-            await each.until("Ctrl-D")
+            await each.until(READY)
         hers.type("how are you\r")
         for each in (hers, second, his):
             await each.until("how are you")
@@ -72,7 +74,7 @@ async def test_what_arrives_does_not_drive_the_terminal(
 ) -> None:
     alice, bob = pair
     async with terminal.screen("chat", bob, "--with", alice, columns=60) as his:
-        await his.until("Ctrl-D")
+        await his.until(READY)
         nasty = "\x01<b>&\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\x00" + "pad " * 20 + "12:00 #9 bob"
         await terminal.run("send", alice, "--to", bob, nasty)
         shown = await his.until("#9 bob")
@@ -97,7 +99,7 @@ async def test_messages_are_answered_edited_and_taken_back(
     ):
         for each in (hers, his):
             await each.until("first words")
-            await each.until("Ctrl-D")
+            await each.until(READY)
         his.type("/reply an answer\r")
         await hers.until("(to #1): an answer")
         his.type("/react #1 👍\r")
@@ -124,7 +126,7 @@ async def test_a_terminal_may_be_narrow(
 ) -> None:
     alice, bob = pair
     async with terminal.screen("chat", bob, "--with", alice, columns=columns) as his:
-        await his.until("\x1b[?2004h")  # it is being typed
+        await his.until(READY)
         his.type("narrow\r")
         await terminal.run("tail", alice, "--with", bob, "--lines", "1", "-n", "2")
         his.type(b"\x04")
@@ -156,7 +158,7 @@ async def test_a_terminal_that_closes_ends_the_chat(
 ) -> None:
     alice, bob = pair
     async with terminal.screen("chat", bob, "--with", alice, NO_COLOR="1") as his:
-        shown = await his.until("Ctrl-D")
+        shown = await his.until(READY)
         assert b"\x1b[36m" not in shown
         his.close()
         assert await his.ended() in (0, 128 + signal.SIGHUP, 128 + signal.SIGPIPE)

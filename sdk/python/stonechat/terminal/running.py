@@ -76,7 +76,7 @@ def run_with_state(
                 screen.tell(told)
             await work(client, kept, past)
 
-    code = _ended(signed_in)
+    code = _ended(signed_in, url)
     if code:
         sys.exit(code)
 
@@ -123,7 +123,7 @@ def reason(error: Exception) -> str:
     return ": ".join([told or "no answer in time", *wrong[:1]])
 
 
-def _ended(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
+def _ended(work: Callable[[], Coroutine[Any, Any, None]], url: str) -> int:
     """Does the work, and returns the exit code after it. An unforeseen error is the caller's."""
     try:
         stopped = asyncio.run(_until_signal(work))
@@ -131,12 +131,13 @@ def _ended(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
         screen.abandon()
         return 128 + signal.SIGPIPE
     except (StonechatError, SignedOut, StateInUse, OutboxFull) as error:
-        return _told(error, REFUSED)
+        return _told(reason(error), REFUSED)
     except (screen.Unwritable, sqlite3.Error) as error:
-        return _told(error, REFUSED)
+        return _told(str(error), REFUSED)
     except OSError as error:
-        # That of a file names it; others are the network's.
-        return _told(error, UNREACHABLE if error.filename is None else REFUSED)
+        if error.filename is not None:  # a file's; others are the network's
+            return _told(reason(error), REFUSED)
+        return _told(f"{url}: {reason(error)}", UNREACHABLE)
     except KeyboardInterrupt:  # while a password is asked for
         return 128 + signal.SIGINT
     if stopped == signal.SIGHUP:
@@ -166,7 +167,7 @@ async def _until_signal(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
     return stopped
 
 
-def _told(error: Exception, code: int) -> int:
+def _told(message: str, code: int) -> int:
     with suppress(screen.Closed, screen.Unwritable):
-        screen.tell(reason(error))
+        screen.tell(message)
     return code

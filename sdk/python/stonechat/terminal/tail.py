@@ -36,7 +36,7 @@ class Tail:
 
     async def last(self, lines: int) -> None:
         """The last so many, oldest first."""
-        for entry in await self._last(lines):
+        for entry in await self._last(self._wanted(lines)):
             await self._show(entry)
             self._count()
 
@@ -67,7 +67,7 @@ class Tail:
         self._mark: int | None = None if lines is not None else self._state.get(name)
         try:
             if self._mark is None:
-                wanted = LINES if lines is None else lines
+                wanted = self._wanted(LINES if lines is None else lines)
                 newest = await self._client.history(conv, limit=max(1, wanted))
                 self._mark = 0
                 for entry in newest if wanted else []:
@@ -109,6 +109,10 @@ class Tail:
             return
         for line in await self._called.lines([entry]):
             screen.show(line, entry.conv, entry.seq)
+
+    def _wanted(self, lines: int) -> int:
+        """Where it ends after fewer, it ends with the last one there is."""
+        return min(lines, self._left) if self._left else lines
 
     def _count(self) -> None:
         self._left -= 1
