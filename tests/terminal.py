@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import os
 import pty
+import re
 import struct
 import sys
 import termios
@@ -18,6 +19,8 @@ COMPLETION = [
     "import sys; sys.argv = ['stonechat']; from stonechat.terminal import main; main()",
 ]
 _SECONDS = 60
+_STYLE = re.compile(rb"\x1b\[[0-9;]*m")
+_COLOUR = re.compile(rb"\x1b\[(?:[0-9]+;)*3[0-7]m")
 Ended = tuple[int | None, list[str], str]
 
 
@@ -117,7 +120,8 @@ class Screen:
 
     def __init__(self, process: asyncio.subprocess.Process, descriptor: int) -> None:
         self.process = process
-        self.told = b""
+        self.told = b""  # without the styles of text
+        self.coloured = False
         self._descriptor = descriptor
         self._news = asyncio.Event()
         self._open = True
@@ -161,5 +165,7 @@ class Screen:
             found = b""
         if not found:
             self.close()
-        self.told += found
+        told = self.told + found
+        self.coloured = self.coloured or _COLOUR.search(told) is not None
+        self.told = _STYLE.sub(b"", told)
         self._news.set()
