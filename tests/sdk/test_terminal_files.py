@@ -1,5 +1,6 @@
 """Names are names: whatever is typed, files stay in the folder."""
 
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -73,6 +74,13 @@ def test_the_folder_is_its_owners(tmp_path: Path) -> None:
     assert not files.write_first(tmp_path / "x", "other")
     assert (tmp_path / "x").read_text() == "secret"
     assert [stat.S_IMODE(each.stat().st_mode) for each in tmp_path.glob("x*")] == [0o600]
+
+
+def test_a_state_that_is_none_is_named(tmp_path: Path) -> None:
+    of = Account(tmp_path, "alice", URL)
+    of.device("chat", 1).write_text("nonsense " * 1000)
+    with pytest.raises(sqlite3.Error, match=str(of.device("chat", 1))):
+        account.seat(of, "chat")
 
 
 def test_what_a_stopped_command_left_goes_to_the_next(tmp_path: Path) -> None:

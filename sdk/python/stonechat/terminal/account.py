@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import sqlite3
 import sys
 from contextlib import suppress
 
@@ -38,6 +39,8 @@ def seat(account: Account, kind: str) -> SqliteState:
             state = SqliteState(file, patience=0)
         except StateInUse:
             continue
+        except sqlite3.Error as error:
+            raise sqlite3.Error(f"{file}: {error}") from None
         if found is None:
             found = state
         else:
