@@ -5,10 +5,9 @@ import errno
 import locale
 import sys
 from collections.abc import AsyncIterator
-from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass
-from threading import Thread
+from threading import Semaphore, Thread
 from typing import BinaryIO
 
 LINE_BYTES = 64 * 1024  # more than a server takes in one message
@@ -32,13 +31,15 @@ async def lines() -> AsyncIterator[Given]:
         raise OSError(errno.EBADF, "it is closed", "standard input")
     source = sys.stdin.buffer
     loop = asyncio.get_running_loop()
-    ahead: asyncio.Queue[Given | OSError | None] = asyncio.Queue(_AHEAD)
+    ahead: asyncio.Queue[Given | OSError | None] = asyncio.Queue()
+    room = Semaphore(_AHEAD)
 
     def read() -> None:
         def give(found: Given | OSError | None) -> None:
-            asyncio.run_coroutine_threadsafe(ahead.put(found), loop).result()
+            room.acquire()
+            loop.call_soon_threadsafe(ahead.put_nowait, found)
 
-        with suppress(RuntimeError, CancelledError):  # the loop ended first
+        with suppress(RuntimeError):  # the loop ended first
             try:
                 number = 0
                 while line := source.readline(LINE_BYTES + 2):
@@ -54,6 +55,7 @@ async def lines() -> AsyncIterator[Given]:
     while (found := await ahead.get()) is not None:
         if isinstance(found, OSError):
             raise OSError(found.errno, found.strerror, "standard input")
+        room.release()
         yield found
 
 
