@@ -1,59 +1,14 @@
 """The command `stonechat`, as a script calls it."""
 
 import asyncio
-import os
-import sys
 from pathlib import Path
 
 import orjson
 import pytest
 
-from local.stack import Stack
+from tests.terminal import Terminal
 
-COMMAND = [sys.executable, "-c", "from stonechat.terminal import main; main()"]
-COMPLETION = [
-    sys.executable,
-    "-c",
-    "import sys; sys.argv = ['stonechat']; from stonechat.terminal import main; main()",
-]
 DEAD = "ws://127.0.0.1:9/v1"  # the discard port, where nothing listens
-
-
-class Terminal:
-    """Runs the command with a state of its own."""
-
-    def __init__(self, url: str, state: Path) -> None:
-        self._environment = os.environ | {"STONECHAT_URL": url, "STONECHAT_STATE": str(state)}
-
-    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
-        pipe = asyncio.subprocess.PIPE
-        return await asyncio.create_subprocess_exec(
-            *COMMAND, *arguments, env=self._environment, stdin=pipe, stdout=pipe, stderr=pipe
-        )
-
-    async def complete(self, words: str) -> list[str]:
-        """What the shell is told to offer for the last word."""
-        asked = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
-        process = await asyncio.create_subprocess_exec(
-            *COMPLETION,
-            env=self._environment | asked | {"_STONECHAT_COMPLETE": "complete_bash"},
-            stdout=asyncio.subprocess.PIPE,
-        )
-        async with asyncio.timeout(60):
-            output, _ = await process.communicate()
-        return output.decode().split()
-
-    async def run(self, *arguments: str, given: str = "") -> tuple[int | None, list[str], str]:
-        """The exit code, the lines of output, and what was said beside it."""
-        process = await self.start(*arguments)
-        async with asyncio.timeout(60):
-            output, said = await process.communicate(given.encode())
-        return process.returncode, output.decode().splitlines(), said.decode()
-
-
-@pytest.fixture
-def terminal(stack: Stack, tmp_path: Path) -> Terminal:
-    return Terminal(stack.layout.connector_urls[0], tmp_path / "state")
 
 
 async def test_a_name_is_registered_once_and_kept_private(
@@ -80,28 +35,43 @@ async def test_lines_are_sent_in_order_as_they_come(terminal: Terminal, name: st
     assert [int(line.split()[1]) for line in output.splitlines()] == list(range(2, 1502))
 
 
-async def test_tail_goes_on_where_it_ended(terminal: Terminal, name: str) -> None:
-    await terminal.run("whoami", name + "b")
-    # A first message before bob's first tail: what a new device follows begins after it.
-    await terminal.run("send", name + "a", "--to", name + "b", "old")
-    following = await terminal.start("tail", name + "b", "--json", "-n", "1")
+async def test_the_first_tail_shows_the_last_entries(terminal: Terminal, name: str) -> None:
+    alice, bob = name + "a", name + "b"
+    await terminal.run("whoami", bob)
+    await terminal.run("send", alice, "--to", bob, given="".join(f"{n}\n" for n in range(1, 13)))
+    for where in ((), ("--with", alice)):
+        code, lines, _ = await terminal.run("tail", bob, *where, "--no-follow")
+        assert code == 0
+        assert [line.split(" ", 2)[2] for line in lines] == [f"{alice}: {n}" for n in range(3, 13)]
+        code, lines, _ = await terminal.run("tail", bob, *where, "--no-follow", "--lines", "1")
+        assert [line.split(" ", 2)[1:] for line in lines] == [["12", f"{alice}: 12"]]
+        code, lines, _ = await terminal.run("tail", bob, *where, "--json", "-n", "10")
+        assert [orjson.loads(line)["seq"] for line in lines] == list(range(3, 13))
+    assert await terminal.run("tail", bob, "--no-follow", "--lines", "0") == (0, [], "")
+    assert (await terminal.run("tail", bob, "--with", alice, "--in", "x"))[0] == 2
+
+
+@pytest.mark.parametrize("one", [False, True], ids=["all", "one"])
+async def test_tail_goes_on_where_it_ended(terminal: Terminal, name: str, one: bool) -> None:
+    alice, bob, carol = name + "a", name + "b", name + "c"
+    where = ("--with", alice) if one else ()
+    await terminal.run("whoami", bob)
+    await terminal.run("send", alice, "--to", bob, "old")
+    following = await terminal.start("tail", bob, *where, "--json", "-n", "2")
     assert following.stdout is not None
-    heard = asyncio.create_task(following.stdout.readline())
-    count = 0
     async with asyncio.timeout(60):
-        while not heard.done():  # until the tail is there to hear it
-            await terminal.run("send", name + "a", "--to", name + "b", f"new {count}")
-            count += 1
-        await following.wait()
-    entry = orjson.loads(await heard)
-    assert (entry["type"], entry["body"]["text"].split()[0]) == ("text", "new")
-    await terminal.run("send", name + "a", "--to", name + "b", "last")
-    missed = count + 2 - entry["seq"] + 1
-    code, lines, _ = await terminal.run(
-        "tail", name + "b", "--with", name + "a", "--json", "-n", str(missed)
-    )
+        assert orjson.loads(await following.stdout.readline())["seq"] == 1
+        await terminal.run("send", alice, "--to", bob, "new")
+        assert orjson.loads(await following.stdout.readline())["body"] == {"text": "new"}
+        assert await following.wait() == 0
+    # What was followed with another filter meanwhile is nobody's loss.
+    await terminal.run("send", alice, "--to", bob, "missed")
+    await terminal.run("send", carol, "--to", bob, "hi")
+    await terminal.run("tail", bob, "--with", carol, "-n", "1")
+    left = ["missed"] if one else ["hi", "missed"]
+    code, lines, _ = await terminal.run("tail", bob, *where, "--json", "-n", str(len(left)))
     assert code == 0
-    assert [orjson.loads(line)["seq"] for line in lines] == list(range(entry["seq"], count + 3))
+    assert sorted(orjson.loads(each)["body"]["text"] for each in lines) == left
 
 
 async def test_refusals_are_one_line(terminal: Terminal, name: str) -> None:

@@ -1,49 +1,57 @@
-"""A chat with one person or in one group, in a terminal."""
+"""A chat with one person or in one group, in a terminal, or over lines where there is none."""
 
 import asyncio
+import errno
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from prompt_toolkit import HTML, PromptSession, print_formatted_text
+from prompt_toolkit import PromptSession
+from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.patch_stdout import patch_stdout
 
 from stonechat.client import Client
 from stonechat.entry import Entry
-from stonechat.errors import StonechatError
+from stonechat.errors import NotFound, OutboxFull, StonechatError
 from stonechat.groups import Group
+from stonechat.params import command
 from stonechat.presence import Presence
 from stonechat.signals import Read
-from stonechat.terminal.lines import Line, line, presence
+from stonechat.terminal import files, screen, stdin, typed
+from stonechat.terminal.called import Called
+from stonechat.terminal.lines import presence
+from stonechat.terminal.running import reason
+from stonechat.terminal.typed import Typed
 
 _HISTORY = 30
 _MEMBERS = 200
 _WAIT_SECONDS = 2.0
+_END_SECONDS = 5.0  # in which what is on the way may still be stored
+_REACTABLE = ("text", "image", "audio", "video", "file", "location", "card", "custom")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """A conversation: its name for people, the other one (None in a group), and what its members
-    are called, by uid."""
+    call themselves there, by uid."""
 
     conv: str
     title: str
     peer: str | None
-    names: dict[str, str]
+    nicknames: dict[str, str] = field(default_factory=dict)
 
 
 def with_person(client: Client, user: dict[str, Any]) -> Place:
     conv = "d:" + ":".join(sorted((client.uid, user["uid"])))
-    return Place(conv, user["username"], user["uid"], {user["uid"]: user["username"]})
+    return Place(conv, user["username"], user["uid"])
 
 
 async def in_group(client: Client, group: Group) -> Place:
-    """Knows the first members by name; those who write later are asked for then."""
+    """Knows the nicknames of the first members."""
     members = await client.groups.members(group.gid, limit=_MEMBERS)
-    users = await client.users(each.uid for each in members)
-    names = {uid: user["username"] for uid, user in users.items()}
-    names |= {each.uid: each.nickname for each in members if each.nickname}
-    return Place(group.conv, group.name, None, names)
+    nicknames = {each.uid: each.nickname for each in members if each.nickname}
+    return Place(group.conv, group.name, None, nicknames)
 
 
 class Chat:
@@ -53,52 +61,108 @@ class Chat:
         self._client = client
         self._place = place
         self._conv = place.conv
+        self._called = Called(client, place.nicknames)
         self._shown = 0
         self._sent = 0  # number of one's own last message that is stored
+        self._heard = 0  # and of the last of others
         self._read = 0  # number up to which the other has read
-        self._sending = 0
+        self._sends: set[asyncio.Task[None]] = set()
         self._presence: Presence | None = None  # of the other, where one may see it
-        self._prompt: PromptSession[str] = PromptSession(erase_when_done=True)
+        self._prompt: PromptSession[str] | None = None
+        if screen.is_interactive():
+            self._prompt = PromptSession(erase_when_done=True)
 
     async def run(self) -> None:
-        """Until the person ends it with Ctrl-C or Ctrl-D."""
-        for entry in await self._client.history(self._conv, limit=_HISTORY):
-            await self._show(entry)
+        """Until the person ends it with Ctrl-C or Ctrl-D, or the input ends. Raises
+        `ConnectionError` where the device was signed out, and `Closed`."""
+        await self._show(await self._client.history(self._conv, limit=_HISTORY))
         await self._mark_read()
-        tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._listen())]
+        follow = asyncio.create_task(self._follow())
+        typing = asyncio.create_task(self._type(self._prompt) if self._prompt else self._take())
+        listen = asyncio.create_task(self._listen())
         try:
-            with patch_stdout():
-                while True:
-                    text = await self._prompt.prompt_async("› ", bottom_toolbar=self._toolbar)
-                    if text.strip():
-                        tasks.append(asyncio.create_task(self._send(text)))
-        except (KeyboardInterrupt, EOFError):
-            pass
+            done, _ = await asyncio.wait([follow, typing], return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                each.result()
+            await self._finish()
+        except OSError as error:
+            if error.errno in (errno.EIO, errno.EPIPE):
+                raise screen.Closed from None
+            raise
         finally:
+            tasks = [follow, typing, listen, *self._sends]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _send(self, text: str) -> None:
-        self._sending += 1
+    async def _type(self, prompt: "PromptSession[str]") -> None:
+        with suppress(KeyboardInterrupt, EOFError), patch_stdout():
+            while True:
+                text = await prompt.prompt_async(screen.prompt(), bottom_toolbar=self._toolbar)
+                self._entered(text)
+
+    async def _take(self) -> None:
+        async for line in stdin.lines():
+            if line.fault:
+                self._tell(f"line {line.number}: {line.fault}")
+            else:
+                self._entered(line.text)
+
+    def _entered(self, text: str) -> None:
+        if not text.strip():
+            return
         try:
-            await self._client.send(conv=self._conv, text=text)
-        except StonechatError as error:
-            print_formatted_text(HTML("<ansired>not sent: {}</ansired>").format(str(error)))
+            asked = typed.parse(text)
+        except ValueError as error:
+            self._tell(error)
+            return
+        if asked.kind == "help":
+            self._tell(typed.HELP)
+            return
+        task = asyncio.create_task(self._do(asked))
+        self._sends.add(task)
+        task.add_done_callback(self._sends.discard)
+
+    async def _do(self, asked: Typed) -> None:
+        try:
+            await self._asked(asked)
+        except (StonechatError, OutboxFull, TimeoutError) as error:
+            self._tell(f"not done: {reason(error)}")
         finally:
-            self._sending -= 1
             self._refresh()
 
+    async def _asked(self, asked: Typed) -> None:
+        own = asked.kind in ("edit", "recall")
+        ref = asked.ref or (self._sent if own else self._heard)
+        if asked.kind == "say":
+            await self._client.send(conv=self._conv, text=asked.text)
+        elif not ref:
+            self._tell("there is no message that this could be about; name its number, as in #1")
+        elif asked.kind == "reply":
+            await self._client.send(conv=self._conv, text=asked.text, reply_to=ref)
+        else:
+            about = command(conv=self._conv, ref=ref)
+            if asked.kind == "edit":
+                about["body"] = {"text": asked.text}
+            elif asked.kind == "react":
+                about["emoji"] = asked.text
+            await self._client.call(f"message.{asked.kind}", about)
+
+    async def _finish(self) -> None:
+        """Waits for what is on the way, and says so where it stays there."""
+        if self._sends:
+            await asyncio.wait(self._sends, timeout=_END_SECONDS)
+        if self._sends:
+            left = len(self._sends)
+            self._tell(f"{left} not stored yet; your next chat sends what is left")
+
     async def _follow(self) -> None:
-        try:
-            async for entry in self._client.entries():
-                if entry.conv == self._conv and entry.seq > self._shown:
-                    await self._show(entry)
-                    if entry.sender != self._client.uid:
-                        await self._mark_read()
-                    self._refresh()
-        except ConnectionError as error:  # signed out: there is nothing more to type for
-            self._prompt.app.exit(exception=error)
+        async for entry in self._client.entries():
+            if entry.conv == self._conv and entry.seq > self._shown:
+                await self._show([entry])
+                if entry.sender != self._client.uid:
+                    await self._mark_read()
+                self._refresh()
 
     async def _listen(self) -> None:
         await self._see()
@@ -125,48 +189,53 @@ class Chat:
             with suppress(StonechatError, TimeoutError):
                 await self._client.read(self._conv, self._shown)
 
-    async def _show(self, entry: Entry) -> None:
-        self._shown = entry.seq
-        if entry.sender == self._client.uid:
-            self._sent = entry.seq
-        elif entry.sender not in self._place.names:
-            with suppress(StonechatError, TimeoutError):
-                users = await self._client.users([entry.sender])
-                self._place.names.update({uid: each["username"] for uid, each in users.items()})
-        found = line(entry, self._client.uid, self._place.names)
-        if found is not None:
-            print_formatted_text(_formatted(found))
+    async def _show(self, entries: Sequence[Entry]) -> None:
+        for line in await self._called.lines(entries):
+            if self._prompt is None:
+                screen.show(line)
+            else:
+                screen.show_in_colours(line)
+        for entry in entries:
+            self._shown = entry.seq
+            if entry.type in _REACTABLE and entry.sender == self._client.uid:
+                self._sent = entry.seq
+            elif entry.type in _REACTABLE:
+                self._heard = entry.seq
 
-    def _toolbar(self) -> str:
+    def _tell(self, message: object) -> None:
+        if self._prompt is None:
+            screen.tell(message)
+        else:
+            screen.tell_in_colours(message)
+
+    def _toolbar(self) -> FormattedText:
         if not self._client.connected:
-            return f" {self._place.title} · connecting …"
-        there = presence(self._presence)
+            return screen.toolbar(self._place.title, "connecting …")
         mark = ""
-        if self._sending:
-            mark = f" · … {self._sending} on the way"
+        if self._sends:
+            mark = f"… {len(self._sends)} on the way"
         elif self._sent:
             read = self._place.peer is not None and self._read >= self._sent
-            mark = " · ✓✓ read" if read else " · ✓ stored"
-        return f" {self._place.title}{there}{mark} · Ctrl-D ends"
+            mark = "✓✓ read" if read else "✓ stored"
+        there = presence(self._presence)
+        return screen.toolbar(self._place.title, there, mark, "/help", "Ctrl-D ends")
 
     def _refresh(self) -> None:
-        with suppress(Exception):
+        if self._prompt is not None:
             self._prompt.app.invalidate()
 
 
-def _formatted(found: Line) -> HTML:
-    colour = "ansicyan" if found.mine else "ansigreen"
-    mark = " <ansigray>✓</ansigray>" if found.mine else ""
-    template = f"<ansigray>{{}}</ansigray> <{colour}>{{}}</{colour}> {{}}{mark}"
-    return HTML(template).format(found.when, found.who, found.what)
-
-
 async def wait_for_person(client: Client, username: str) -> dict[str, Any]:
-    """The person, as soon as there is one of that name."""
+    """The person, as soon as there is one of that name. Raises `NotFound` where there can be
+    none."""
+    try:
+        wanted = files.username(username)
+    except ValueError as error:
+        raise NotFound(-32003, f"{username}: {error}", {"reason": "not_found"}) from None
     told = False
-    while (found := await client.find(username)) is None:
+    while (found := await client.find(wanted)) is None:
         if not told:
-            print(f"nobody is called {username} yet; waiting until somebody is (Ctrl-C ends)")
+            screen.tell(f"nobody is called {wanted} yet; waiting until somebody is (Ctrl-C ends)")
             told = True
         await asyncio.sleep(_WAIT_SECONDS)
     return found

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import orjson
 import typer
 
+from stonechat.terminal import screen
 from stonechat.terminal.running import URL, Url
 
 _SECONDS = 5.0
@@ -49,10 +50,13 @@ def check(
     found = [*of_connector(url), *_of_server(env)]
     for each in found:
         line = f"{each.level}: {each.subject}: {each.text}"
-        print(orjson.dumps(each._asdict()).decode() if json else line, flush=True)
+        if json:
+            screen.dump(each._asdict())
+        else:
+            screen.say(line)
     wrong = [each for each in found if each.level != "info"]
     if not json:
-        print(f"{len(wrong) or 'nothing'} to mend", file=sys.stderr)
+        screen.tell(f"{len(wrong) or 'nothing'} to mend")
     raise typer.Exit(1 if wrong else 0)
 
 

@@ -1,49 +1,49 @@
 """The commands: `chat`, `send`, `tail`, `whoami`, `call`, `check`, and those of `friends` and
 `groups`.
-
-They end with 1 where the server refuses something, 2 on wrong usage, 3 where it cannot be reached.
 """
 
-import asyncio
-import sys
-from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError
 from contextlib import suppress
-from dataclasses import asdict
-from threading import Thread
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 import typer
 
-from stonechat.client import Client, Sent
-from stonechat.terminal import groups, people
+from stonechat.client import Client
+from stonechat.state import State as Kept
+from stonechat.terminal import groups, people, screen
 from stonechat.terminal.chat import Chat, in_group, wait_for_person, with_person
 from stonechat.terminal.checking import check
-from stonechat.terminal.lines import line
 from stonechat.terminal.names import Names, complete_groups, complete_people
-from stonechat.terminal.running import URL, Name, Person, State, Url, folder, run, uid_of
+from stonechat.terminal.running import (
+    URL,
+    Name,
+    Person,
+    State,
+    Url,
+    folder,
+    person,
+    run,
+    run_with_state,
+    uid_of,
+)
+from stonechat.terminal.sending import send_lines, send_one
+from stonechat.terminal.tail import LINES, Enough, Tail
 
 app = typer.Typer(no_args_is_help=True, help="Stonechat in a terminal.")
 app.add_typer(people.app, name="friends")
 app.add_typer(groups.app, name="groups")
 
-_PIPELINED = 1000  # messages that are sent and not acknowledged yet
+With = Annotated[
+    str | None, typer.Option("--with", help="a username", autocompletion=complete_people)
+]
+In = Annotated[
+    str | None, typer.Option("--in", help="a group's name or gid", autocompletion=complete_groups)
+]
 
 
 @app.command()
 def chat(
-    name: Name,
-    with_: Annotated[
-        str | None,
-        typer.Option("--with", help="a username", autocompletion=complete_people),
-    ] = None,
-    in_: Annotated[
-        str | None,
-        typer.Option("--in", help="a group's name or gid", autocompletion=complete_groups),
-    ] = None,
-    url: Url = URL,
-    state: State = None,
+    name: Name, with_: With = None, in_: In = None, url: Url = URL, state: State = None
 ) -> None:
     """Chats with somebody or in a group. Your name is registered on first use."""
     if (with_ is None) == (in_ is None):
@@ -70,26 +70,15 @@ def send(
     url: Url = URL,
     state: State = None,
 ) -> None:
-    """Sends one message, or every line of standard input, as it comes. Prints the place of each."""
+    """Sends one message, or every line of standard input, as it comes. Prints the place of each.
+    A line that cannot be sent is named by its number, the others are sent, and it ends with 1."""
 
     async def work(client: Client) -> None:
         uid = await uid_of(client, to)
         if text is not None:
-            _acknowledge(await client.send(to=uid, text=text))
-            return
-        sends: asyncio.Queue[asyncio.Task[Sent] | None] = asyncio.Queue(_PIPELINED)
-
-        async def take(line: str | None) -> None:
-            await sends.put(asyncio.create_task(client.send(to=uid, text=line)) if line else None)
-
-        _read_input(take)
-        try:
-            while (sending := await sends.get()) is not None:
-                _acknowledge(await sending)
-        finally:  # what is under way stays in the state, for the next time
-            while not sends.empty():
-                if (sending := sends.get_nowait()) is not None:
-                    sending.cancel()
+            await send_one(client, uid, text)
+        elif not await send_lines(client, uid):
+            raise typer.Exit(1)
 
     run(name, url, state, work, "send")
 
@@ -97,30 +86,40 @@ def send(
 @app.command()
 def tail(
     name: Name,
-    with_: Annotated[str | None, typer.Option("--with", help="only this person")] = None,
+    with_: With = None,
+    in_: In = None,
+    lines: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help=f"so many of the last entries first; else {LINES}, later what is new"
+        ),
+    ] = None,
+    follow: Annotated[bool, typer.Option(help="or end after the last entries")] = True,
     json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
-    count: Annotated[int, typer.Option("-n", help="end after so many, 0: never")] = 0,
+    count: Annotated[int, typer.Option("-n", min=0, help="end after so many, 0: never")] = 0,
     url: Url = URL,
     state: State = None,
 ) -> None:
-    """Follows what arrives. What came since the last time is shown first."""
+    """Shows the last entries and follows what arrives. Later, it goes on where it ended."""
+    if with_ is not None and in_ is not None:
+        raise typer.BadParameter("give --with or --in or neither")
 
-    async def work(client: Client) -> None:
-        peer = await uid_of(client, with_) if with_ else None
-        conv = "d:" + ":".join(sorted((client.uid, peer))) if peer else None
-        left = count
-        async for entry in client.entries():
-            if conv not in (None, entry.conv):
-                continue
-            if json:
-                print(orjson.dumps(asdict(entry)).decode(), flush=True)
-            elif (found := line(entry, client.uid, {})) is not None:
-                print(f"{entry.conv} {entry.seq} {found.who}: {found.what}", flush=True)
-            left -= 1
-            if left == 0:
-                return
+    async def work(client: Client, kept: Kept, past: bool) -> None:
+        conv = None
+        if in_ is not None:
+            conv = (await groups.chosen(client, in_)).conv
+        elif with_ is not None:
+            conv = with_person(client, await person(client, with_)).conv
+        shown = Tail(client, kept, conv, json=json, count=count)
+        with suppress(Enough):
+            if follow:
+                await shown.follow(lines, past=past)
+            else:
+                await shown.last(LINES if lines is None else lines)
 
-    run(name, url, state, work, "tail")
+    # What is asked for once leaves where the others go on alone.
+    kind = "once" if not follow else "tail" if with_ is None and in_ is None else "tail-one"
+    run_with_state(name, url, state, work, kind)
 
 
 @app.command()
@@ -128,9 +127,9 @@ def whoami(name: Name, url: Url = URL, state: State = None) -> None:
     """Signs in and prints the uid."""
 
     async def work(client: Client) -> None:
-        print(client.uid)
+        screen.say(client.uid)
 
-    run(name, url, state, work, "whoami")
+    run(name, url, state, work)
 
 
 @app.command()
@@ -150,28 +149,9 @@ def call(
         raise typer.BadParameter("params: a JSON object is needed")
 
     async def work(client: Client) -> None:
-        print(orjson.dumps(await client.call(method, given)).decode(), flush=True)
+        screen.dump(await client.call(method, given))
 
-    run(name, url, state, work, "call")
+    run(name, url, state, work)
 
 
 app.command()(check)
-
-
-def _read_input(take: Callable[[str | None], Coroutine[Any, Any, None]]) -> None:
-    """Gives each line of standard input, and None at its end, to the running loop. In a thread
-    that does not keep the process alive, as nothing can interrupt its reading."""
-    loop = asyncio.get_running_loop()
-
-    def read() -> None:
-        with suppress(RuntimeError, CancelledError):  # the loop ended first
-            for line in sys.stdin:
-                if text := line.rstrip("\n"):
-                    asyncio.run_coroutine_threadsafe(take(text), loop).result()
-            asyncio.run_coroutine_threadsafe(take(None), loop).result()
-
-    Thread(target=read, daemon=True).start()
-
-
-def _acknowledge(sent: Sent) -> None:
-    print(f"{sent.conv} {sent.seq}", flush=True)

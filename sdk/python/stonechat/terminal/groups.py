@@ -8,6 +8,7 @@ import typer
 from stonechat.client import Client
 from stonechat.errors import Conflict, NotFound
 from stonechat.groups import Group
+from stonechat.terminal import screen
 from stonechat.terminal.names import Names, complete_groups, complete_people
 from stonechat.terminal.running import URL, Name, State, Url, folder, run, uid_of
 
@@ -27,9 +28,9 @@ def list_(name: Name, url: Url = URL, state: State = None) -> None:
         groups = await client.groups.list()
         Names(folder(state), name).put("groups", [each.name for each in groups])
         for each in groups:
-            print(f"{each.gid} {each.role} {each.size} {each.name}")
+            screen.say(each.gid, each.role, each.size, each.name)
 
-    run(name, url, state, work, "groups")
+    run(name, url, state, work)
 
 
 @app.command()
@@ -46,10 +47,10 @@ def create(
 
     async def work(client: Client) -> None:
         uids = [await uid_of(client, each) for each in members or ()]
-        print((await client.groups.create(group, uids)).gid)
+        screen.say((await client.groups.create(group, uids)).gid)
         Names(folder(state), name).add("groups", group)
 
-    run(name, url, state, work, "groups")
+    run(name, url, state, work)
 
 
 @app.command()
@@ -61,9 +62,9 @@ def members(name: Name, group: Which, url: Url = URL, state: State = None) -> No
         users = await client.users(each.uid for each in found)
         for each in found:
             username = users.get(each.uid, {}).get("username", each.uid)
-            print(" ".join(filter(None, [f"{each.role:6}", username, each.nickname])))
+            screen.say(each.role, username, each.nickname or "", columns=6)
 
-    run(name, url, state, work, "groups")
+    run(name, url, state, work)
 
 
 @app.command()
@@ -88,9 +89,9 @@ def join(
     """Joins a group, or asks to."""
 
     async def work(client: Client) -> None:
-        print(await client.groups.join(gid))
+        screen.say(await client.groups.join(gid))
 
-    run(name, url, state, work, "groups")
+    run(name, url, state, work)
 
 
 @app.command()
@@ -98,9 +99,9 @@ def leave(name: Name, group: Which, url: Url = URL, state: State = None) -> None
     """Leaves a group."""
 
     async def work(client: Client) -> None:
-        print(await client.groups.leave((await chosen(client, group)).gid))
+        screen.say(await client.groups.leave((await chosen(client, group)).gid))
 
-    run(name, url, state, work, "groups")
+    run(name, url, state, work)
 
 
 @app.command()
@@ -114,9 +115,9 @@ def find(
 
     async def work(client: Client) -> None:
         for each in await client.groups.search(q):
-            print(f"{each.gid} {each.name}")
+            screen.say(each.gid, each.name)
 
-    run(name, url, state, work, "groups")
+    run(name, url, state, work)
 
 
 async def chosen(client: Client, group: str) -> Group:
@@ -144,6 +145,6 @@ def _each(
         gid = (await chosen(client, group)).gid
         called = {await uid_of(client, each): each for each in people}
         for uid, became in (await act(client, gid, list(called))).items():
-            print(f"{became} {called.get(uid, uid)}")
+            screen.say(became, called.get(uid, uid))
 
-    run(name, url, state, work, "groups")
+    run(name, url, state, work)

@@ -2,20 +2,20 @@
 account's state, because a completion has no time to ask the server."""
 
 import json
-import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import typer
 
-from stonechat.terminal import account
+from stonechat.terminal import clean, files
 
 
 class Names:
     """The names that an account has met. Whatever lists people or groups puts them here."""
 
     def __init__(self, folder: Path, username: str) -> None:
-        self._file = folder / f"{username}.names.json"
+        self._file = files.names(folder, username)
 
     def get(self, kind: str) -> list[str]:
         """Names of `people` or `groups`; none where there is no file that can be read."""
@@ -24,12 +24,8 @@ class Names:
 
     def put(self, kind: str, names: Iterable[str]) -> None:
         """Replaces the names of this kind."""
-        known = self._read() | {kind: sorted(set(names))}
-        # Renamed into place, as commands run side by side.
-        new = self._file.with_suffix(f".{os.getpid()}")
-        new.touch(mode=0o600)
-        new.write_text(json.dumps(known))
-        new.replace(self._file)
+        known = self._read() | {kind: sorted({clean.flat(name) for name in names})}
+        files.write(self._file, json.dumps(known))
 
     def add(self, kind: str, name: str) -> None:
         if name not in self.get(kind):
@@ -56,6 +52,7 @@ def complete_groups(ctx: typer.Context, incomplete: str) -> Iterator[str]:
 def _complete(kind: str, ctx: typer.Context, incomplete: str) -> Iterator[str]:
     # Before an option that has no value yet, arguments are not parsed.
     name = ctx.params.get("name") or next(iter(ctx.args), None)
-    if name:
-        known = Names(ctx.params.get("state") or account.folder(), name).get(kind)
+    with suppress(ValueError):
+        username = files.username(name or "")
+        known = Names(ctx.params.get("state") or files.default_folder(), username).get(kind)
         yield from (each for each in known if each.startswith(incomplete))

@@ -3,11 +3,11 @@
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-import orjson
 import typer
 
 from stonechat.client import Client
 from stonechat.friends import FriendState
+from stonechat.terminal import screen
 from stonechat.terminal.names import Names, complete_people
 from stonechat.terminal.running import URL, Name, State, Url, folder, run, uid_of
 
@@ -38,13 +38,13 @@ def list_(
             if json:
                 fields = {"uid": each.uid, "username": username, "state": each.state}
                 notes = {"alias": each.alias, "tags": each.tags, "note": each.note}
-                print(orjson.dumps(fields | {k: v for k, v in notes.items() if v}).decode())
+                screen.dump(fields | {k: v for k, v in notes.items() if v})
             else:
                 notes_ = [each.alias or "", " ".join(f"#{tag}" for tag in each.tags)]
                 notes_.append(f"“{each.note}”" if each.note else "")
-                print(" ".join([f"{each.state:9}", username, *filter(None, notes_)]))
+                screen.say(each.state, username, *notes_, columns=9)
 
-    run(name, url, state, work, "friends")
+    run(name, url, state, work)
 
 
 @app.command()
@@ -111,7 +111,7 @@ def _act(name: str, other: str, url: str, state: State, act: Act) -> None:
 
     async def work(client: Client) -> None:
         uid = await uid_of(client, other)
-        print(await act(client, uid))
+        screen.say(await act(client, uid))
         Names(folder(state), name).add("people", other)
 
-    run(name, url, state, work, "friends")
+    run(name, url, state, work)
