@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stonechat.errors import OutboxFull
-from stonechat.outbox import ANSWER_SECONDS, LONGEST_SECONDS, Command, Outbox
+from stonechat.outbox import Command, Outbox
 from stonechat.pace import Pace
+from stonechat.patience import ANSWER, LONGEST_ANSWER
 
 FAST = 1e9
 
@@ -182,20 +183,20 @@ def test_without_refusals_cuts_do_not_change_the_order_in_a_lane(
 def test_a_call_that_is_not_answered_is_noticed() -> None:
     outbox = filled(2, window=1)
     outbox.take(10.0)
-    assert outbox.wait(10.0) == ANSWER_SECONDS
-    assert not outbox.overdue(10.0 + ANSWER_SECONDS)
-    assert outbox.overdue(10.1 + ANSWER_SECONDS)
+    assert outbox.wait(10.0) == ANSWER
+    assert not outbox.overdue(10.0 + ANSWER)
+    assert outbox.overdue(10.1 + ANSWER)
     outbox.disconnected()
-    assert not outbox.overdue(10.1 + ANSWER_SECONDS)
+    assert not outbox.overdue(10.1 + ANSWER)
 
 
 def test_while_answers_come_a_slow_line_has_more_time_and_not_for_ever() -> None:
     outbox = filled(3)
     outbox.take(0.0)
     now = 0.0
-    while now < LONGEST_SECONDS:
+    while now < LONGEST_ANSWER:
         outbox.heard(now)
-        now += ANSWER_SECONDS
+        now += ANSWER
         assert not outbox.overdue(now)
         assert outbox.wait(now) == 0.0
-    assert outbox.overdue(LONGEST_SECONDS + 0.1)
+    assert outbox.overdue(LONGEST_ANSWER + 0.1)

@@ -12,12 +12,11 @@ from typing import Any
 
 import orjson
 
+from stonechat import patience
 from stonechat.errors import OutboxFull
 from stonechat.pace import Pace
 
 Lane = tuple[str, str]
-ANSWER_SECONDS = 60.0  # without any answer: more than a server takes that tries again on its own
-LONGEST_SECONDS = 300.0  # for one answer, however many others come meanwhile
 
 
 @dataclass(slots=True, eq=False)
@@ -34,12 +33,17 @@ class Command:
     frame: bytes = field(init=False)
 
     def __post_init__(self) -> None:
+        """Raises `TypeError` where the params are no JSON."""
         request = {"jsonrpc": "2.0", "id": self.id, "method": self.method, "params": self.params}
-        self.frame = orjson.dumps(request)
+        try:
+            self.frame = orjson.dumps(request)
+        except TypeError as error:
+            raise TypeError(f"the params of {self.method} are no JSON: {error}") from None
 
     @property
     def cid(self) -> str | None:
-        return self.params.get("cid")
+        cid = self.params.get("cid")
+        return cid if isinstance(cid, str) else None
 
     @property
     def lane(self) -> Lane:
@@ -122,8 +126,13 @@ class Outbox:
         """An answer came."""
         self._heard = now
 
-    def get(self, number: int) -> Command | None:
-        return self._commands.get(number)
+    def get(self, number: Any) -> Command | None:
+        """The call that has this number, which may be anything that an answer has."""
+        return self._commands.get(number) if type(number) is int else None
+
+    def larger(self, size: int) -> list[Command]:
+        """Those whose frames have more bytes."""
+        return [each for each in self._commands.values() if len(each.frame) > size]
 
     def remove(self, command: Command) -> None:
         """It is answered, or not wanted any more."""
@@ -153,7 +162,7 @@ class Outbox:
     def _patience(self) -> float:
         """Until when the oldest flying call may be answered."""
         sent = self._oldest().sent
-        return min(max(sent, self._heard) + ANSWER_SECONDS, sent + LONGEST_SECONDS)
+        return min(max(sent, self._heard) + patience.ANSWER, sent + patience.LONGEST_ANSWER)
 
     def _oldest(self) -> Command:
         return next(iter(self._flying.values()))

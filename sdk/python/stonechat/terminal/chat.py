@@ -3,7 +3,6 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from prompt_toolkit import HTML, PromptSession, print_formatted_text
 from prompt_toolkit.patch_stdout import patch_stdout
@@ -15,6 +14,7 @@ from stonechat.groups import Group
 from stonechat.presence import Presence
 from stonechat.signals import Read
 from stonechat.terminal.lines import Line, line, presence
+from stonechat.users import User
 
 _HISTORY = 30
 _MEMBERS = 200
@@ -32,16 +32,16 @@ class Place:
     names: dict[str, str]
 
 
-def with_person(client: Client, user: dict[str, Any]) -> Place:
-    conv = "d:" + ":".join(sorted((client.uid, user["uid"])))
-    return Place(conv, user["username"], user["uid"], {user["uid"]: user["username"]})
+def with_person(client: Client, user: User) -> Place:
+    conv = "d:" + ":".join(sorted((client.uid, user.uid)))
+    return Place(conv, user.username, user.uid, {user.uid: user.username})
 
 
 async def in_group(client: Client, group: Group) -> Place:
     """Knows the first members by name; those who write later are asked for then."""
     members = await client.groups.members(group.gid, limit=_MEMBERS)
-    users = await client.users(each.uid for each in members)
-    names = {uid: user["username"] for uid, user in users.items()}
+    users = await client.users.get(each.uid for each in members)
+    names = {uid: user.username for uid, user in users.items()}
     names |= {each.uid: each.nickname for each in members if each.nickname}
     return Place(group.conv, group.name, None, names)
 
@@ -131,8 +131,8 @@ class Chat:
             self._sent = entry.seq
         elif entry.sender not in self._place.names:
             with suppress(StonechatError, TimeoutError):
-                users = await self._client.users([entry.sender])
-                self._place.names.update({uid: each["username"] for uid, each in users.items()})
+                users = await self._client.users.get([entry.sender])
+                self._place.names.update({uid: each.username for uid, each in users.items()})
         found = line(entry, self._client.uid, self._place.names)
         if found is not None:
             print_formatted_text(_formatted(found))
@@ -161,7 +161,7 @@ def _formatted(found: Line) -> HTML:
     return HTML(template).format(found.when, found.who, found.what)
 
 
-async def wait_for_person(client: Client, username: str) -> dict[str, Any]:
+async def wait_for_person(client: Client, username: str) -> User:
     """The person, as soon as there is one of that name."""
     told = False
     while (found := await client.find(username)) is None:

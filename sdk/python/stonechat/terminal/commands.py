@@ -15,7 +15,8 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from stonechat.client import Client, Sent
+from stonechat.client import Client
+from stonechat.messages import Sent
 from stonechat.terminal import groups, people
 from stonechat.terminal.chat import Chat, in_group, wait_for_person, with_person
 from stonechat.terminal.lines import line

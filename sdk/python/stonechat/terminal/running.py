@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -57,10 +57,10 @@ def folder(state: Path | None) -> Path:
 
 async def uid_of(client: Client, username: str) -> str:
     """Raises `NotFound`."""
-    found: dict[str, Any] | None = await client.find(username)
+    found = await client.find(username)
     if found is None:
         raise NotFound(-32003, f"nobody is called {username}", {"reason": "not_found"})
-    return str(found["uid"])
+    return found.uid
 
 
 def _told(error: Exception, code: int) -> int:
