@@ -140,8 +140,9 @@ async def test_what_is_nearly_json_finds_its_call_and_its_place(tmp_path: Path) 
             server.notify("entry", entry(1))
             assert [each.seq for each in await take(client, 1)] == [1]
         async with await signed_in(server, SqliteState(file)) as client:
+            server.answers["message.history"] = stored(entry(1), entry(2))
             server.notify("entry", entry(2))
-            assert [each.seq for each in await take(client, 1)] == [2]
+            assert [each.seq for each in await take(client, 2)] == [1, 2]
             assert (client.unread, server.openings) == (0, 2)
 
 
