@@ -85,7 +85,7 @@ async def test_a_senseless_frame_is_counted_and_the_next_is_read(number: int) ->
         server.say(SENSELESS[number])
         server.notify("entry", entry(1))
         (found,) = await take(client, 1)
-        assert (found.seq, client.unread, server.openings) == (1, 1, 1)
+        assert (found.seq, client.senseless_frames, server.openings) == (1, 1, 1)
 
 
 @settings(max_examples=40, deadline=None)
@@ -143,7 +143,7 @@ async def test_what_is_nearly_json_finds_its_call_and_its_place(tmp_path: Path) 
             server.answers["message.history"] = stored(entry(1), entry(2))
             server.notify("entry", entry(2))
             assert [each.seq for each in await take(client, 2)] == [1, 2]
-            assert (client.unread, server.openings) == (0, 2)
+            assert (client.senseless_frames, server.openings) == (0, 2)
 
 
 @pytest.mark.parametrize("number", range(len(ODD_RESULTS)))
@@ -256,7 +256,7 @@ async def test_what_a_poisoned_command_left_is_settled_by_the_next_process(tmp_p
         kept = SqliteState(file)
         assert kept.kept() == []
         kept.close()
-        assert (server.openings, client.unread) == (2, 0)
+        assert (server.openings, client.senseless_frames) == (2, 0)
 
 
 async def test_what_the_server_would_close_the_connection_for_is_not_sent() -> None:

@@ -82,6 +82,18 @@ def test_a_held_lane_waits_while_the_others_go_on() -> None:
     assert ids(outbox.take(5.0)) == [1, 3]
 
 
+def test_a_conversation_is_one_lane_however_it_is_named() -> None:
+    outbox = Outbox(10)
+    outbox.connected(10, Pace(FAST, FAST, 0.0), "b")
+    for number, place in enumerate([{"conv": "d:a:b"}, {"to": "a"}, {"to": "c"}], 1):
+        outbox.put(Command(number, "message.send", place | {"cid": str(number)}))
+    outbox.hold(outbox.take(0.0)[0], until=5.0)
+    outbox.disconnected()
+    outbox.connected(10, Pace(FAST, FAST, 1.0), "b")
+    assert ids(outbox.take(1.0)) == [3]
+    assert ids(outbox.take(5.0)) == [1, 2]
+
+
 def test_what_is_not_wanted_any_more_does_not_leave() -> None:
     outbox = Outbox(10)
     kept, dropped = message(1), message(2)
@@ -175,8 +187,8 @@ def test_without_refusals_cuts_do_not_change_the_order_in_a_lane(
             outbox.remove(flying[0])
             reached += [flying[0]] if flying[0] not in reached else []
         outbox.disconnected()
-    for lane in {command.lane for command in reached}:
-        order = [command.id for command in reached if command.lane == lane]
+    for lane in {command.lane("a") for command in reached}:
+        order = [command.id for command in reached if command.lane("a") == lane]
         assert order == sorted(order)
 
 

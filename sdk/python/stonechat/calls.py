@@ -66,8 +66,8 @@ class Calls:
         for method, params in self._state.kept():
             self._outbox.put(Command(next(self._numbers), method, params), bounded=False)
 
-    def connected(self, connection: Connection, limits: Limits) -> None:
-        """There is a session with these limits: what waits is sent."""
+    def connected(self, connection: Connection, limits: Limits, uid: str) -> None:
+        """There is a session of this person with these limits: what waits is sent."""
         self._connection, self._since = connection, time.monotonic()
         self._limits = limits
         for command in self._outbox.larger(limits.frame_bytes):
@@ -75,7 +75,7 @@ class Calls:
             self._refused(command, self._too_large())
         pace = Pace(limits.calls_per_second, limits.burst, time.monotonic())
         # One less than the server takes before it stops reading.
-        self._outbox.connected(max(1, limits.in_flight - 1), pace)
+        self._outbox.connected(max(1, limits.in_flight - 1), pace, uid)
         self._flush()
 
     def disconnected(self) -> None:

@@ -127,10 +127,10 @@ class Client:
         return self._session.connection is not None
 
     @property
-    def unread(self) -> int:
+    def senseless_frames(self) -> int:
         """How many frames came that made no sense, which is a fault of the server or of one of its
         functions. The log `stonechat` says which."""
-        return self._session.frames.unread
+        return self._session.frames.senseless
 
     # Signing in
 
@@ -299,7 +299,7 @@ class Client:
 
     def _opened(self, connection: Connection, session: Opened) -> None:
         self.uid = session.uid
-        self._calls.connected(connection, session.limits)
+        self._calls.connected(connection, session.limits, session.uid)
         self.presence.opened()
 
     def _compare(self, found: Comparison) -> None:

@@ -19,10 +19,10 @@ logger = logging.getLogger("stonechat")
 
 
 class Frames:
-    """Hands on each message that a frame holds. `unread` is how many made no sense."""
+    """Hands on each message that a frame holds. `senseless` is how many made none."""
 
     def __init__(self, take: Callable[[Message], None]) -> None:
-        self.unread = 0
+        self.senseless = 0
         self._take = take
 
     def received(self, frame: bytes) -> None:
@@ -32,10 +32,12 @@ class Frames:
                 raise TypeError("no JSON object")
             self._take(message)
         except Exception as error:  # the law above
-            self.unread += 1
+            self.senseless += 1
             # Powers of two, so that a flood is not one in the log as well.
-            if self.unread & (self.unread - 1) == 0:
-                logger.warning("%s frames made no sense so far, this one: %s", self.unread, error)
+            if self.senseless & (self.senseless - 1) == 0:
+                logger.warning(
+                    "%s frames made no sense so far, this one: %s", self.senseless, error
+                )
 
 
 def _decoded(frame: bytes) -> Any:

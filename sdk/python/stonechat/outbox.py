@@ -45,9 +45,12 @@ class Command:
         cid = self.params.get("cid")
         return cid if isinstance(cid, str) else None
 
-    @property
-    def lane(self) -> Lane:
-        return self.method, str(self.params.get("conv") or self.params.get("to") or "")
+    def lane(self, uid: str) -> Lane:
+        """The method and the conversation, in whatever way its caller, `uid`, has named it."""
+        conv, to = self.params.get("conv"), self.params.get("to")
+        if not conv and isinstance(to, str):
+            conv = "d:" + ":".join(sorted((uid, to)))
+        return self.method, str(conv or "")
 
 
 class Outbox:
@@ -62,6 +65,7 @@ class Outbox:
         self._held: dict[Lane, float] = {}  # until when
         self._waiting: dict[Lane, list[Command]] = {}  # of held lanes
         self._window = 0
+        self._uid = ""
         self._pace: Pace | None = None
         self._heard = 0.0  # when an answer came last
 
@@ -75,9 +79,10 @@ class Outbox:
         self._commands[command.id] = command
         self._ready.append(command)
 
-    def connected(self, window: int, pace: Pace) -> None:
-        """There is a session: at most `window` commands fly at once, at this pace."""
-        self._window, self._pace = window, pace
+    def connected(self, window: int, pace: Pace, uid: str = "") -> None:
+        """There is a session of this person: at most `window` commands fly at once, at this
+        pace."""
+        self._window, self._pace, self._uid = window, pace, uid
 
     def disconnected(self) -> None:
         """What was flying is ready again, in its old place."""
@@ -95,8 +100,8 @@ class Outbox:
             command = self._ready[0]
             if command.id not in self._commands:
                 self._ready.popleft()
-            elif self._held and command.lane in self._held:
-                self._waiting[command.lane].append(self._ready.popleft())
+            elif self._held and command.lane(self._uid) in self._held:
+                self._waiting[command.lane(self._uid)].append(self._ready.popleft())
             elif self._pace.take(now):
                 self._flying[command.id] = self._ready.popleft()
                 command.sent = now
@@ -142,7 +147,7 @@ class Outbox:
     def hold(self, command: Command, until: float) -> None:
         """It failed and is tried again then, before everything later of its lane."""
         self._flying.pop(command.id, None)
-        lane = command.lane
+        lane = command.lane(self._uid)
         self._held[lane] = max(until, self._held.get(lane, until))
         self._waiting.setdefault(lane, []).append(command)
         command.tries += 1
