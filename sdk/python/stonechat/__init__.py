@@ -38,6 +38,7 @@ from stonechat.errors import (
     TryAgain,
     Unauthenticated,
     UnknownMethod,
+    UnusableState,
 )
 from stonechat.friends import Friend
 from stonechat.groups import Group, Invitation, JoinRequest, Made, Member
@@ -92,6 +93,7 @@ __all__ = [
     "Typing",
     "Unauthenticated",
     "UnknownMethod",
+    "UnusableState",
     "User",
     "__version__",
 ]

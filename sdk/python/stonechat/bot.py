@@ -21,6 +21,7 @@ from stonechat.errors import (
     TooFast,
     TryAgain,
     Unauthenticated,
+    UnusableState,
 )
 from stonechat.state import SqliteState, State
 
@@ -86,7 +87,7 @@ class Bot:
         process ends with 1."""
         try:
             asyncio.run(self._run())
-        except (StonechatError, StateInUse, OSError) as error:
+        except (StonechatError, StateInUse, UnusableState, OSError) as error:
             sys.exit(f"{self._username}: {error}")
 
     async def serve(self) -> None:

@@ -130,6 +130,10 @@ class StateInUse(RuntimeError):
     """Another process is this device at the moment."""
 
 
+class UnusableState(RuntimeError):
+    """A file is no state of this library's, or cannot be read or written."""
+
+
 _BY_CODE: dict[int, type[StonechatError]] = {
     -32601: UnknownMethod,
     -32602: InvalidParams,
