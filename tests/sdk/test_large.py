@@ -31,7 +31,7 @@ async def test_a_slow_line_and_two_thousand_groups_of_strangers(
         if cut:
             asyncio.get_running_loop().call_later(3, proxy.cut)
         await alice.login(name, PASSWORD)
-        assert {each["conv"] for each in await alice.conversations()} == set(convs)
+        assert {each.conv for each in await alice.conversations.list()} == set(convs)
         some = convs[::97]
         written(some, "sender00", "news")
         found = await take(alice, len(some))
@@ -59,8 +59,8 @@ async def test_a_hidden_conversation_is_no_news_to_a_new_device(urls: list[str],
     await bob.call("conversation.update", conv=conv, hidden=True)
     async with Client(urls[0]) as device:
         await device.login(name + "b", PASSWORD)
-        (item,) = await device.conversations()
-        assert item["hidden"]
+        (item,) = await device.conversations.list()
+        assert item.hidden
         await alice.send(bob.uid, "c4", "new")
         assert [each.seq for each in await take(device, 1)] == [4]
 

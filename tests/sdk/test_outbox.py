@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stonechat.errors import OutboxFull
-from stonechat.outbox import ANSWER_SECONDS, LONGEST_SECONDS, Command, Outbox
+from stonechat.outbox import Command, Outbox
 from stonechat.pace import Pace
+from stonechat.patience import ANSWER, LONGEST_ANSWER
 
 FAST = 1e9
 
@@ -79,6 +80,18 @@ def test_a_held_lane_waits_while_the_others_go_on() -> None:
     assert outbox.wait(1.0) == 4.0
     outbox.remove(message(4, "d:a:c"))
     assert ids(outbox.take(5.0)) == [1, 3]
+
+
+def test_a_conversation_is_one_lane_however_it_is_named() -> None:
+    outbox = Outbox(10)
+    outbox.connected(10, Pace(FAST, FAST, 0.0), "b")
+    for number, place in enumerate([{"conv": "d:a:b"}, {"to": "a"}, {"to": "c"}], 1):
+        outbox.put(Command(number, "message.send", place | {"cid": str(number)}))
+    outbox.hold(outbox.take(0.0)[0], until=5.0)
+    outbox.disconnected()
+    outbox.connected(10, Pace(FAST, FAST, 1.0), "b")
+    assert ids(outbox.take(1.0)) == [3]
+    assert ids(outbox.take(5.0)) == [1, 2]
 
 
 def test_what_is_not_wanted_any_more_does_not_leave() -> None:
@@ -174,28 +187,28 @@ def test_without_refusals_cuts_do_not_change_the_order_in_a_lane(
             outbox.remove(flying[0])
             reached += [flying[0]] if flying[0] not in reached else []
         outbox.disconnected()
-    for lane in {command.lane for command in reached}:
-        order = [command.id for command in reached if command.lane == lane]
+    for lane in {command.lane("a") for command in reached}:
+        order = [command.id for command in reached if command.lane("a") == lane]
         assert order == sorted(order)
 
 
 def test_a_call_that_is_not_answered_is_noticed() -> None:
     outbox = filled(2, window=1)
     outbox.take(10.0)
-    assert outbox.wait(10.0) == ANSWER_SECONDS
-    assert not outbox.overdue(10.0 + ANSWER_SECONDS)
-    assert outbox.overdue(10.1 + ANSWER_SECONDS)
+    assert outbox.wait(10.0) == ANSWER
+    assert not outbox.overdue(10.0 + ANSWER)
+    assert outbox.overdue(10.1 + ANSWER)
     outbox.disconnected()
-    assert not outbox.overdue(10.1 + ANSWER_SECONDS)
+    assert not outbox.overdue(10.1 + ANSWER)
 
 
 def test_while_answers_come_a_slow_line_has_more_time_and_not_for_ever() -> None:
     outbox = filled(3)
     outbox.take(0.0)
     now = 0.0
-    while now < LONGEST_SECONDS:
+    while now < LONGEST_ANSWER:
         outbox.heard(now)
-        now += ANSWER_SECONDS
+        now += ANSWER
         assert not outbox.overdue(now)
         assert outbox.wait(now) == 0.0
-    assert outbox.overdue(LONGEST_SECONDS + 0.1)
+    assert outbox.overdue(LONGEST_ANSWER + 0.1)

@@ -12,7 +12,7 @@ import pytest
 from stonechat.comparison import Comparison
 from stonechat.connection import Connection
 from stonechat.errors import SignedOut
-from stonechat.session import Session
+from stonechat.session import Opened, Session
 from stonechat.state import MemoryState, State
 
 from local.stack import Stack
@@ -60,7 +60,7 @@ class Watched:
         """Soon, and sooner than a call that is given up."""
         return await asyncio.wait_for(self.lasts.get(), seconds)
 
-    def _opened(self, connection: Connection, found: dict[str, Any]) -> None:
+    def _opened(self, connection: Connection, found: Opened) -> None:
         self.openings += 1
         self._on_open()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stonechat.errors import StateInUse
+from stonechat.errors import StateInUse, UnusableState
 from stonechat.state import MemoryState, SqliteState, State
 
 FILLED = """
@@ -64,6 +64,15 @@ def test_a_file_is_one_process_s_at_a_time(tmp_path: Path) -> None:
     with filled_elsewhere(file), pytest.raises(StateInUse, match=r"state\.sqlite"):
         SqliteState(file, patience=0.1)
     SqliteState(file).close()
+
+
+def test_another_file_is_no_state_and_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("not a database, but long enough to look for one in it\n" * 50)
+    before = file.read_bytes()
+    with pytest.raises(UnusableState, match=r"notes\.txt cannot be used"):
+        SqliteState(file)
+    assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize("make", [lambda path: MemoryState(), SqliteState])

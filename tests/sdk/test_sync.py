@@ -2,8 +2,9 @@
 
 import asyncio
 
+import pytest
 from stonechat.entry import Entry
-from stonechat.errors import Forbidden, TryAgain
+from stonechat.errors import Forbidden, InvalidParams, StonechatError, TryAgain
 from stonechat.inbox import Inbox
 from stonechat.state import MemoryState
 from stonechat.sync import History, Sync
@@ -137,4 +138,50 @@ async def test_not_everything_is_fetched_at_once() -> None:
     compare(sync, {f"g:{number:08}": 1 for number in range(200)})
     assert await taken(inbox, 200) == [1] * 200
     assert 1 < most <= 8
+    await sync.close()
+
+
+@pytest.mark.parametrize("error", [None, InvalidParams(-32602, "no", {"reason": "x"})])
+async def test_what_was_told_of_and_is_not_there_is_not_waited_for_for_ever(
+    error: StonechatError | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stonechat.sync._PAUSE", 0.0)
+    asked = 0
+
+    async def history(conv: str, after: int) -> list[Entry]:
+        nonlocal asked
+        asked += 1
+        if error is not None:
+            raise error
+        return []
+
+    sync, inbox = started(history)
+    sync.hint(CONV, 2**50)
+    async with asyncio.timeout(10):
+        while sync._fetching:
+            await asyncio.sleep(0.01)
+    assert 1 < asked <= 20
+    before = asked
+    sync.arrived(entry(1))  # and it goes on with what is there
+    assert await taken(inbox, 1) == [1]
+    assert asked == before
+    await sync.close()
+
+
+async def test_what_one_made_before_the_first_comparison_is_fetched_after_it() -> None:
+    sync, inbox = started(stored(12), from_start=False)
+    sync.own(CONV, 11)
+    sync.own("d:a:new", 1)
+    compare(sync, {CONV: 12, "d:a:c": 7})
+    found = [(each.conv, each.seq) for each in [await inbox.take() for _ in range(3)]]
+    assert sorted(found) == [(CONV, 11), (CONV, 12), ("d:a:new", 1)]
+    await sync.close()
+
+
+async def test_many_that_arrive_before_the_first_comparison_are_fetched_after_it() -> None:
+    sync, inbox = started(stored(1500), from_start=False)
+    for seq in range(1, 1501):
+        sync.arrived(entry(seq))
+    compare(sync, {CONV: 1500})
+    assert await taken(inbox, 1500) == list(range(1, 1501))
     await sync.close()

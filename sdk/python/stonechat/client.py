@@ -2,49 +2,48 @@
 
 import asyncio
 import itertools
+import logging
 import platform
 import time
-import uuid
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import Any, Self
 
+from stonechat import own, patience
+from stonechat.auth import SignInConfig
 from stonechat.calls import Calls
 from stonechat.comparison import Comparison
 from stonechat.connection import Connection
+from stonechat.conversations import Conversations
 from stonechat.entry import Entry
-from stonechat.errors import Disconnected, SignedOut
+from stonechat.errors import BadAnswer, Disconnected, NotSignedIn, SignedOut
 from stonechat.friends import Friends
 from stonechat.groups import Groups
 from stonechat.inbox import Inbox
 from stonechat.inbox import Signal as Told
+from stonechat.messages import PAGE, Messages, Page
 from stonechat.outbox import Command
 from stonechat.params import given
 from stonechat.presence import Presences
-from stonechat.session import Session
+from stonechat.session import Opened, Session
+from stonechat.shape import is_number
 from stonechat.signals import Signal, parse
 from stonechat.state import MemoryState, State
 from stonechat.sync import Sync
+from stonechat.users import Users
 
-_CALL_SECONDS = 30.0
-_PAGE = 200  # entries
-_USERS = 200  # in one call
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A message that is stored: its place, and when it got it (UTC milliseconds)."""
-
-    conv: str
-    seq: int
-    id: str
-    ts: int
+logger = logging.getLogger("stonechat")
 
 
 class Client:
-    """`async with Client(url) as client:`, then `register`, `login`, or `resume` a kept sign-in."""
+    """`async with Client(url) as client:`, then `register`, `login`, or `resume` a kept sign-in.
+
+    What an app does is in `messages`, `conversations`, `users`, `friends`, `groups` and `presence`,
+    the most common of it here too: `send`, `forward`, `edit`, `recall`, `react`, `history`, `read`,
+    `typing`, `find`. All of that raises `StonechatError` where the server refuses it, `NotSignedIn`
+    before one has signed in, and `Disconnected` after `close`.
+    """
 
     def __init__(
         self,
@@ -56,8 +55,9 @@ class Client:
         outbox_limit: int = 10_000,
         inbox_limit: int = 10_000,
     ) -> None:
-        """`url` is one connector or several, tried in turn. `state` is what to remember in; by
-        default nothing outlives the process. `device` is this device's name for people.
+        """`url` is one connector or several, tried in turn; `ValueError` says where one cannot be.
+        `state` is what to remember in; by default nothing outlives the process. `device` is this
+        device's name for people.
 
         A client without a past begins with what happens after it signed in; `from_start` gives it
         all that its conversations hold. A conversation that is new later is given from its first
@@ -68,9 +68,21 @@ class Client:
         `inbox_limit`.
         """
         self.uid = ""
+        self.messages = Messages(self.call, self._command)
+        self.conversations = Conversations(self.call)
+        self.users = Users(self.call)
         self.friends = Friends(self.call)
         self.groups = Groups(self.call)
         self.presence = Presences(self.call)
+        self.send = self.messages.send
+        self.forward = self.messages.forward
+        self.edit = self.messages.edit
+        self.recall = self.messages.recall
+        self.react = self.messages.react
+        self.history = self.messages.history
+        self.read = self.conversations.read
+        self.typing = self.conversations.typing
+        self.find = self.users.find
         self._state: State = state or MemoryState()
         numbers = itertools.count(1)
         self._calls = Calls(self._state, outbox_limit, numbers, self._settled)
@@ -114,6 +126,12 @@ class Client:
         """Whether there is a session at this moment."""
         return self._session.connection is not None
 
+    @property
+    def senseless_frames(self) -> int:
+        """How many frames came that made no sense, which is a fault of the server or of one of its
+        functions. The log `stonechat` says which."""
+        return self._session.frames.senseless
+
     # Signing in
 
     async def register(
@@ -122,9 +140,8 @@ class Client:
         """Makes an account and signs in. Raises `Conflict` where the username is taken,
         `Forbidden` where the house is closed or wants a good `invite`, `TooFast` where many came
         from this network of late, and `OSError` where no server can be reached."""
-        params = {"username": username, "password": password, "name": name, "invite": invite}
-        given = {key: value for key, value in params.items() if value is not None}
-        await self._sign_in("auth.register", given)
+        params = given(username=username, password=password, name=name, invite=invite)
+        await self._sign_in("auth.register", params)
 
     async def login(self, username: str, password: str) -> None:
         """Signs in. Raises `Unauthenticated`, `TooFast` after repeated failures, and `OSError`
@@ -136,10 +153,21 @@ class Client:
         server as long as it takes, or raises `Disconnected` after so many `seconds` in which it got
         no further. Raises `SignedOut` where the server no longer takes it; then `login` may
         follow."""
+        self._require_rest()
         if self._state.get("tokens") is None:
             return False
         await self._begin(seconds)
         return True
+
+    async def renew(self) -> None:
+        """New tokens now, and not when the session's time is nearly over: what has changed of
+        one's rights is felt. Raises `SignedOut`, and `Disconnected` where there is no session."""
+        await self._session.renew()
+
+    async def config(self) -> SignInConfig:
+        """How one may register and sign in; can be asked before. Raises `OSError` where no server
+        can be reached."""
+        return SignInConfig.parse(await self._session.ask("auth.config", {}))
 
     async def logout(self) -> None:
         """Signs this device out: its tokens die."""
@@ -161,53 +189,25 @@ class Client:
 
     # What an app does
 
-    async def send(
-        self,
-        *,
-        conv: str | None = None,
-        to: str | None = None,
-        text: str | None = None,
-        type: str = "text",
-        body: dict[str, Any] | None = None,
-        reply_to: int | None = None,
-        mentions: Sequence[str] = (),
-        cid: str | None = None,
-    ) -> Sent:
-        """Sends a message to a conversation, or to a person by uid; returns when it is stored.
-
-        It is repeated with the same cid until there is an answer, through lost connections and,
-        with a lasting state, through the end of the process; to stop waiting does not take it
-        back. Messages get their order from the server: those sent one after the other without
-        waiting keep it, but where the server fails one of them, some that were under way already
-        may come before it. To rule that out, wait for each. Raises `StonechatError` where it is
-        refused, `TooLarge` before it is sent, and `OutboxFull`.
-        """
-        params: dict[str, Any] = {
-            "cid": cid or uuid.uuid4().hex,
-            "type": type,
-            "body": body if body is not None else {"text": text},
-        }
-        params |= {"conv": conv} if conv is not None else {"to": to}
-        if reply_to is not None:
-            params["reply_to"] = reply_to
-        if mentions:
-            params["mentions"] = list(mentions)
-        found = await self._calls.ask("message.send", params, None)
-        return Sent(found["conv"], found["seq"], found["id"], found["ts"])
-
     async def call(
-        self, method: str, params: dict[str, Any] | None = None, *, seconds: float = _CALL_SECONDS
+        self,
+        method: str,
+        params: dict[str, Any] | None = None,
+        *,
+        seconds: float = patience.ANSWER,
     ) -> Any:
         """Calls any method of any function, and returns its result. Repeated like `send` where the
         connection breaks; a changing method is therefore given a `cid`. Raises `StonechatError`
         where it is refused, and `TimeoutError`, after which it is not repeated any more."""
+        self._require_sign_in()
         return await self._calls.ask(method, params or {}, seconds)
 
-    async def entries(self) -> AsyncIterator[Entry]:
+    async def entries(self) -> AsyncGenerator[Entry, None]:
         """Every entry of every conversation, one's own included: each once, and in each
         conversation in order. An entry counts as handled when the next one is asked for; one that
         was not comes again to the next process with the same state. Ends with `SignedOut` or
         `Disconnected`. What one loop took, another does not get."""
+        self._require_sign_in()
         while True:
             entry = await self._entries.take()
             if self._closed:
@@ -216,76 +216,43 @@ class Client:
             if not self._closed:
                 self._state.set_last(entry.conv, entry.seq)
 
+    async def handle(
+        self,
+        handler: Callable[[Entry], Awaitable[object]],
+        failed: Callable[[Entry, Exception], object] | None = None,
+    ) -> None:
+        """Awaits `handler` with every entry, one after the other. One whose handling raises counts
+        as handled: it is logged, or given to `failed`, and does not come again; one at which the
+        process dies does. Ends as `entries` does."""
+        async with aclosing(self.entries()) as entries:
+            async for entry in entries:
+                try:
+                    await handler(entry)
+                except Exception as error:
+                    # Where the client ended meanwhile, this is no fault of the entry's.
+                    if self._ended is not None:
+                        raise self._ended from error
+                    if failed is not None:
+                        failed(entry, error)
+                    else:
+                        logger.exception("handling %s %s failed", entry.conv, entry.seq)
+
     async def signals(self) -> AsyncIterator[Signal]:
         """What is told and not kept: `Read`, `Typing`, `Presence`, …"""
+        self._require_sign_in()
         while True:
             yield parse(*await self._signals.take())
-
-    async def history(
-        self, conv: str, *, after: int | None = None, before: int | None = None, limit: int = 50
-    ) -> list[Entry]:
-        """Entries that follow `after`, that precede `before`, or the last ones; ascending, at most
-        `limit`, in as many calls as it takes."""
-        entries: list[Entry] = []
-        while len(entries) < limit:
-            params: dict[str, Any] = {"conv": conv, "limit": min(limit - len(entries), _PAGE)}
-            if after is not None:
-                params["after"] = after
-            elif before is not None:
-                params["before"] = before
-            found = await self.call("message.history", params)
-            page = [Entry.parse(each) for each in found["entries"]]
-            entries = page + entries if after is None else entries + page
-            if not page or not found["more"]:
-                break
-            after, before = (None, page[0].seq) if after is None else (page[-1].seq, None)
-        return entries
-
-    async def conversations(self, changed_since: int | None = None) -> list[dict[str, Any]]:
-        """The conversation list, the last changed first: all pages of it."""
-        found: dict[str, dict[str, Any]] = {}
-        params = given(changed_since=changed_since)
-        while True:
-            page = await self.call("conversation.list", params)
-            found |= {each["conv"]: each for each in page["conversations"]}
-            if "next" not in page:
-                return list(found.values())
-            params["after"] = page["next"]
-
-    async def read(self, conv: str, seq: int) -> None:
-        """Everything up to `seq` was read."""
-        await self.call("conversation.read", {"conv": conv, "seq": seq})
-
-    async def typing(self, conv: str) -> None:
-        """Tells the others that one is writing."""
-        await self.call("conversation.typing", {"conv": conv})
-
-    async def users(self, uids: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """The profile of each uid that is somebody's."""
-        wanted = list(dict.fromkeys(uids))
-        found: dict[str, dict[str, Any]] = {}
-        for first in range(0, len(wanted), _USERS):
-            some = {"uids": wanted[first : first + _USERS]}
-            found |= {user["uid"]: user for user in (await self.call("user.get", some))["users"]}
-        return found
-
-    async def find(self, username: str) -> dict[str, Any] | None:
-        """The user with exactly this username."""
-        users = (await self.call("user.search", {"q": username}))["users"]
-        return next((user for user in users if user["username"] == username), None)
 
     # The session
 
     async def _sign_in(self, method: str, params: dict[str, Any]) -> None:
+        self._require_rest()
         await self._session.sign_in(method, params)
-        await self._begin(_CALL_SECONDS)
+        await self._begin(patience.ANSWER)
 
     async def _begin(self, seconds: float | None) -> None:
         """Opens the session and keeps it. Returns when it is open for the first time."""
-        if self._ended is not None:
-            raise self._ended
-        if self._running is not None:
-            raise RuntimeError("this client is signed in")
+        self._require_rest()
         if not self._loaded:
             self._loaded = True
             self._sync.load()
@@ -296,7 +263,9 @@ class Client:
             await self._until_ready(self._ready, seconds)
         except TimeoutError:
             await self._stop()
-            raise Disconnected(f"no session, and no step nearer in {seconds:.0f} s") from None
+            why = f": {self._session.trouble}" if self._session.trouble else ""
+            told = f"no session, and no step nearer in {seconds:.0f} s{why}"
+            raise Disconnected(told) from None
         except BaseException:
             await self._stop()
             raise
@@ -323,14 +292,14 @@ class Client:
                 self._end(error)
 
     async def _stop(self) -> None:
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
-            self._running = None
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
-    def _opened(self, connection: Connection, session: dict[str, Any]) -> None:
-        self.uid = session["uid"]
-        self._calls.connected(connection, session["limits"])
+    def _opened(self, connection: Connection, session: Opened) -> None:
+        self.uid = session.uid
+        self._calls.connected(connection, session.limits, session.uid)
         self.presence.opened()
 
     def _compare(self, found: Comparison) -> None:
@@ -348,41 +317,54 @@ class Client:
         self._entries.end(error)
         self._signals.end(error)
 
+    async def _command(self, method: str, params: dict[str, Any]) -> Any:
+        self._require_sign_in()
+        return await self._calls.ask(method, params, None)
+
     async def _page(self, conv: str, after: int) -> list[Entry]:
-        params = {"conv": conv, "after": after, "limit": _PAGE}
+        params = {"conv": conv, "after": after, "limit": PAGE}
         # However long it takes: what is given up on a slow line would be asked for again.
         found = await self._calls.ask("message.history", params, None, bounded=False)
-        return [Entry.parse(each) for each in found["entries"]]
+        return list(Page.parse(found, conv, after).entries)
 
     def _receive(self, message: dict[str, Any]) -> None:
-        match message.get("method"):
-            case None:
-                self._calls.answer(message)
-            case "entry":
-                self._sync.arrived(Entry.parse(message["params"]))
-            case "conversation.hint":
-                self._sync.hint(message["params"]["conv"], message["params"]["last_seq"])
-            case "session.resync":
-                self._session.compare()
-            case method:
-                self._signals.put([(str(method), message["params"])])
+        """What came and is no answer to the session. Raises what is told in `frames`."""
+        method, params = message.get("method"), message.get("params", {})
+        if method is None:
+            self._calls.answer(message)
+        elif not isinstance(method, str) or not isinstance(params, dict):
+            raise BadAnswer("neither an answer nor a notification")
+        elif method == "entry":
+            self._sync.arrived(Entry.parse(params))
+        elif method == "conversation.hint":
+            conv, last_seq = params.get("conv"), params.get("last_seq")
+            if not isinstance(conv, str) or not is_number(last_seq):
+                raise BadAnswer("a hint without a place")
+            self._sync.hint(conv, last_seq)
+        elif method == "session.resync":
+            self._session.compare()
+        else:
+            self._signals.put([(method, params)])
 
     def _settled(self, command: Command, found: Any) -> None:
-        if command.method == "message.send":
-            self._sync.arrived(_own(command.params, found, self.uid))
+        entry = own.sent(command, found, self.uid)
+        if entry is not None:
+            self._sync.arrived(entry)
+        elif (made := own.place(command, found)) is not None:
+            self._sync.own(*made)
+        elif own.may_have_made(command):
+            self._session.look()
 
+    def _require_sign_in(self) -> None:
+        """Raises `NotSignedIn`, and why this client has ended."""
+        if self._ended is not None:
+            raise self._ended
+        if self._running is None:
+            raise NotSignedIn
 
-def _own(params: dict[str, Any], found: dict[str, Any], uid: str) -> Entry:
-    """The entry that a sent message became: its sender gets the result in its place."""
-    return Entry(
-        conv=found["conv"],
-        seq=found["seq"],
-        id=found["id"],
-        ts=found["ts"],
-        sender=uid,
-        type=params["type"],
-        body=params["body"],
-        reply_to=params.get("reply_to"),
-        mentions=tuple(params.get("mentions", ())),
-        cid=params["cid"],
-    )
+    def _require_rest(self) -> None:
+        """Raises `RuntimeError` where this client is signed in, and why it has ended."""
+        if self._ended is not None:
+            raise self._ended
+        if self._running is not None:
+            raise RuntimeError("this client is signed in already")

@@ -1,8 +1,23 @@
 """Comparing with the server's list of conversations, page by page. No I/O."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
+
+from stonechat import shape
 
 _CLOCKS = 5_000  # milliseconds by which the server's clocks may differ
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far a conversation goes."""
+
+    conv: str
+    last_seq: int
+
+    @classmethod
+    def parse(cls, fields: Any) -> Self:
+        return shape.read(cls, fields)
 
 
 class Comparison:
@@ -28,14 +43,15 @@ class Comparison:
             params["after"] = self._after
         return params
 
-    def take(self, page: dict[str, Any]) -> bool:
-        """The answer to that. Returns whether this was all."""
-        for each in page["conversations"]:
-            self.starts.setdefault(each["conv"], each["last_seq"])
-            self.lasts[each["conv"]] = each["last_seq"]
+    def take(self, page: Any) -> bool:
+        """The answer to that. Returns whether this was all. Raises `BadAnswer`."""
+        for each in shape.read_all(Place.parse, page, "conversations"):
+            self.starts.setdefault(each.conv, each.last_seq)
+            self.lasts[each.conv] = each.last_seq
         if self._after is None:
-            self.now = page["now"]
-        self._after = page.get("next")
+            now = page.get("now")
+            self.now = now if shape.is_number(now) else None
+        self._after = shape.following(page)
         self._pages += 1
         if self._after is not None:
             return False

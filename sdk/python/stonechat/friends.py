@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, cast
 
+from stonechat import shape
 from stonechat.params import Call, command, given
 
 FriendState = Literal["friend", "incoming", "outgoing", "blocked", "none"]
@@ -16,24 +17,16 @@ class Friend:
 
     uid: str
     state: FriendState
-    since: int
+    since: int = 0
     alias: str | None = None
     tags: tuple[str, ...] = ()
     ext: Mapping[str, str] = field(default_factory=dict)
     note: str | None = None
 
     @classmethod
-    def parse(cls, fields: dict[str, Any]) -> Self:
-        """From the protocol's form, in a list or in a `friend` entry's body."""
-        return cls(
-            uid=fields["uid"],
-            state=fields["state"],
-            since=fields.get("since", 0),
-            alias=fields.get("alias"),
-            tags=tuple(fields.get("tags") or ()),
-            ext=fields.get("ext") or {},
-            note=fields.get("note"),
-        )
+    def parse(cls, fields: Any) -> Self:
+        """From the protocol's form, in a list or in a `friend` entry's body. Raises `BadAnswer`."""
+        return shape.read(cls, fields)
 
 
 class Friends:
@@ -91,12 +84,13 @@ class Friends:
         while True:
             page = await self._call("friend.list", given(state=state, after=after))
             # One who changed while the pages were read is on a later one again.
-            for friend in map(Friend.parse, page["friends"]):
+            for friend in shape.read_all(Friend.parse, page, "friends"):
                 found.pop(friend.uid, None)
                 found[friend.uid] = friend
-            after = page.get("next")
+            after = shape.following(page)
             if after is None:
                 return list(found.values())
 
     async def _change(self, action: str, params: dict[str, Any]) -> FriendState:
-        return cast(FriendState, (await self._call(f"friend.{action}", params))["state"])
+        answer = await self._call(f"friend.{action}", params)
+        return cast(FriendState, shape.text(answer, "state"))

@@ -1,11 +1,14 @@
 """Groups: their members, what they are, who may do what."""
 
 import builtins
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self, TypedDict, cast
+from typing import Any, Literal, Self, TypedDict, TypeVar
 
-from stonechat.params import Call, command
+from stonechat import shape
+from stonechat.params import Call, command, given
+
+T = TypeVar("T")
 
 Role = Literal["owner", "admin", "member", "none"]
 
@@ -24,7 +27,8 @@ class Settings(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group as its member sees it. `role` is one's own."""
+    """A group as its reader sees it. `role` is one's own; until `muted_until` nobody but admins
+    can write. Times are UTC milliseconds."""
 
     gid: str
     conv: str
@@ -36,22 +40,11 @@ class Group:
     size: int = 0
     role: Role = "none"
     created_at: int = 0
+    muted_until: int | None = None
 
     @classmethod
-    def parse(cls, fields: dict[str, Any]) -> Self:
-        """From the protocol's form. Names that are not known are ignored."""
-        return cls(
-            gid=fields["gid"],
-            conv=fields.get("conv") or f"g:{fields['gid']}",
-            name=fields["name"],
-            avatar=fields.get("avatar"),
-            description=fields.get("description"),
-            ext=fields.get("ext") or {},
-            settings=fields.get("settings") or Settings(),
-            size=fields.get("size", 0),
-            role=fields.get("role", "none"),
-            created_at=fields.get("created_at", 0),
-        )
+    def parse(cls, fields: Any) -> Self:
+        return shape.read(cls, fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +53,10 @@ class Made:
 
     gid: str
     conv: str
+
+    @classmethod
+    def parse(cls, fields: Any) -> Self:
+        return shape.read(cls, fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +70,8 @@ class Member:
     muted_until: int | None = None
 
     @classmethod
-    def parse(cls, fields: dict[str, Any]) -> Self:
-        return cls(
-            uid=fields["uid"],
-            role=fields["role"],
-            joined_at=fields.get("joined_at", 0),
-            nickname=fields.get("nickname"),
-            muted_until=fields.get("muted_until"),
-        )
+    def parse(cls, fields: Any) -> Self:
+        return shape.read(cls, fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +80,22 @@ class JoinRequest:
 
     uid: str
     ts: int
+
+    @classmethod
+    def parse(cls, fields: Any) -> Self:
+        return shape.read(cls, fields)
+
+
+@dataclass(frozen=True, slots=True)
+class _Became:
+    """What became of one of those that a call named."""
+
+    uid: str
+    state: str
+
+    @classmethod
+    def parse(cls, fields: Any) -> Self:
+        return shape.read(cls, fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,10 @@ class Invitation:
     name: str
     by: str
     ts: int
+
+    @classmethod
+    def parse(cls, fields: Any) -> Self:
+        return shape.read(cls, fields)
 
 
 class Groups:
@@ -116,19 +127,19 @@ class Groups:
         """Makes a group with oneself as its owner."""
         params = command(name=name, members=list(members) or None, settings=settings)
         found = await self._call("group.create", params)
-        return Made(found["gid"], found["conv"])
+        return Made.parse(found)
 
     async def get(self, gid: str) -> Group:
         return Group.parse(await self._call("group.get", {"gid": gid}))
 
     async def list(self) -> Sequence[Group]:
         """The groups that one is a member of."""
-        return [Group.parse(each) for each in await self._all("list", "groups")]
+        return await self._all(Group.parse, "list", "groups")
 
     async def search(self, q: str) -> Sequence[Group]:
         """Groups that let themselves be found."""
         found = await self._call("group.search", {"q": q})
-        return [Group.parse(each) for each in found["groups"]]
+        return shape.read_all(Group.parse, found, "groups")
 
     async def update(
         self,
@@ -157,10 +168,18 @@ class Groups:
 
     # Who is in it
 
-    async def members(self, gid: str, *, limit: int | None = None) -> Sequence[Member]:
-        """The first `limit` members by uid, or all, in as many calls as it takes."""
-        found = await self._all("members", "members", limit, gid=gid)
-        return [Member.parse(each) for each in found]
+    async def members(
+        self,
+        gid: str,
+        *,
+        limit: int | None = None,
+        state: Literal["member", "blocked", "muted"] | None = None,
+        role: Literal["owner", "admin", "member"] | None = None,
+    ) -> Sequence[Member]:
+        """The first `limit` members by uid, or all, in as many calls as it takes: those of this
+        role where one is given. Admins may also list who is `blocked` or `muted`."""
+        chosen = given(gid=gid, state=state, role=role)
+        return await self._all(Member.parse, "members", "members", limit, **chosen)
 
     async def invite(self, gid: str, uids: Sequence[str]) -> dict[str, str]:
         """What became of each: `member`, `invited` where they must accept, `blocked`, `full`, …"""
@@ -186,10 +205,7 @@ class Groups:
 
     async def invitations(self) -> Sequence[Invitation]:
         """The invitations that wait for one's answer."""
-        return [
-            Invitation(each["gid"], each["name"], each["by"], each["ts"])
-            for each in await self._all("invitations", "invitations")
-        ]
+        return await self._all(Invitation.parse, "invitations", "invitations")
 
     async def accept(self, gid: str) -> str:
         """Takes an invitation."""
@@ -201,8 +217,7 @@ class Groups:
 
     async def requests(self, gid: str) -> Sequence[JoinRequest]:
         """Who waits for an admin to approve."""
-        found = await self._all("requests", "requests", gid=gid)
-        return [JoinRequest(each["uid"], each["ts"]) for each in found]
+        return await self._all(JoinRequest.parse, "requests", "requests", gid=gid)
 
     async def approve(self, gid: str, uid: str) -> str:
         return await self._state("approve", gid, uid)
@@ -229,21 +244,26 @@ class Groups:
         await self._call("group.nickname", command(gid=gid, nickname=nickname))
 
     async def _all(
-        self, what: str, name: str, limit: int | None = None, **params: str
-    ) -> builtins.list[Any]:
+        self,
+        parse: Callable[[Any], T],
+        what: str,
+        name: str,
+        limit: int | None = None,
+        **params: str,
+    ) -> builtins.list[T]:
         """A list, of all its pages, or of so many that it has `limit` items."""
-        found: builtins.list[Any] = []
+        found: builtins.list[T] = []
         while True:
             page = await self._call(f"group.{what}", params)
-            found += page[name]
-            if "next" not in page or (limit is not None and len(found) >= limit):
+            found += shape.read_all(parse, page, name)
+            after = shape.following(page)
+            if after is None or (limit is not None and len(found) >= limit):
                 return found[:limit]
-            params = params | {"after": page["next"]}
+            params = params | {"after": after}
 
     async def _each(self, action: str, gid: str, uids: Sequence[str]) -> dict[str, str]:
-        found = await self._call(f"group.{action}", command(gid=gid, uids=list(uids)))
-        return {each["uid"]: each["state"] for each in found["results"]}
+        found = await self._call(f"group.{action}", command(gid=gid, uids=builtins.list(uids)))
+        return {each.uid: each.state for each in shape.read_all(_Became.parse, found, "results")}
 
     async def _state(self, action: str, gid: str, uid: str | None = None) -> str:
-        found = await self._call(f"group.{action}", command(gid=gid, uid=uid))
-        return cast(str, found.get("state", ""))
+        return shape.text(await self._call(f"group.{action}", command(gid=gid, uid=uid)), "state")

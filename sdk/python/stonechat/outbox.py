@@ -12,12 +12,11 @@ from typing import Any
 
 import orjson
 
+from stonechat import patience
 from stonechat.errors import OutboxFull
 from stonechat.pace import Pace
 
 Lane = tuple[str, str]
-ANSWER_SECONDS = 60.0  # without any answer: more than a server takes that tries again on its own
-LONGEST_SECONDS = 300.0  # for one answer, however many others come meanwhile
 
 
 @dataclass(slots=True, eq=False)
@@ -34,16 +33,24 @@ class Command:
     frame: bytes = field(init=False)
 
     def __post_init__(self) -> None:
+        """Raises `TypeError` where the params are no JSON."""
         request = {"jsonrpc": "2.0", "id": self.id, "method": self.method, "params": self.params}
-        self.frame = orjson.dumps(request)
+        try:
+            self.frame = orjson.dumps(request)
+        except TypeError as error:
+            raise TypeError(f"the params of {self.method} are no JSON: {error}") from None
 
     @property
     def cid(self) -> str | None:
-        return self.params.get("cid")
+        cid = self.params.get("cid")
+        return cid if isinstance(cid, str) else None
 
-    @property
-    def lane(self) -> Lane:
-        return self.method, str(self.params.get("conv") or self.params.get("to") or "")
+    def lane(self, uid: str) -> Lane:
+        """The method and the conversation, in whatever way its caller, `uid`, has named it."""
+        conv, to = self.params.get("conv"), self.params.get("to")
+        if not conv and isinstance(to, str):
+            conv = "d:" + ":".join(sorted((uid, to)))
+        return self.method, str(conv or "")
 
 
 class Outbox:
@@ -58,6 +65,7 @@ class Outbox:
         self._held: dict[Lane, float] = {}  # until when
         self._waiting: dict[Lane, list[Command]] = {}  # of held lanes
         self._window = 0
+        self._uid = ""
         self._pace: Pace | None = None
         self._heard = 0.0  # when an answer came last
 
@@ -71,9 +79,10 @@ class Outbox:
         self._commands[command.id] = command
         self._ready.append(command)
 
-    def connected(self, window: int, pace: Pace) -> None:
-        """There is a session: at most `window` commands fly at once, at this pace."""
-        self._window, self._pace = window, pace
+    def connected(self, window: int, pace: Pace, uid: str = "") -> None:
+        """There is a session of this person: at most `window` commands fly at once, at this
+        pace."""
+        self._window, self._pace, self._uid = window, pace, uid
 
     def disconnected(self) -> None:
         """What was flying is ready again, in its old place."""
@@ -91,8 +100,8 @@ class Outbox:
             command = self._ready[0]
             if command.id not in self._commands:
                 self._ready.popleft()
-            elif self._held and command.lane in self._held:
-                self._waiting[command.lane].append(self._ready.popleft())
+            elif self._held and command.lane(self._uid) in self._held:
+                self._waiting[command.lane(self._uid)].append(self._ready.popleft())
             elif self._pace.take(now):
                 self._flying[command.id] = self._ready.popleft()
                 command.sent = now
@@ -122,8 +131,13 @@ class Outbox:
         """An answer came."""
         self._heard = now
 
-    def get(self, number: int) -> Command | None:
-        return self._commands.get(number)
+    def get(self, number: Any) -> Command | None:
+        """The call that has this number, which may be anything that an answer has."""
+        return self._commands.get(number) if type(number) is int else None
+
+    def larger(self, size: int) -> list[Command]:
+        """Those whose frames have more bytes."""
+        return [each for each in self._commands.values() if len(each.frame) > size]
 
     def remove(self, command: Command) -> None:
         """It is answered, or not wanted any more."""
@@ -133,7 +147,7 @@ class Outbox:
     def hold(self, command: Command, until: float) -> None:
         """It failed and is tried again then, before everything later of its lane."""
         self._flying.pop(command.id, None)
-        lane = command.lane
+        lane = command.lane(self._uid)
         self._held[lane] = max(until, self._held.get(lane, until))
         self._waiting.setdefault(lane, []).append(command)
         command.tries += 1
@@ -153,7 +167,7 @@ class Outbox:
     def _patience(self) -> float:
         """Until when the oldest flying call may be answered."""
         sent = self._oldest().sent
-        return min(max(sent, self._heard) + ANSWER_SECONDS, sent + LONGEST_SECONDS)
+        return min(max(sent, self._heard) + patience.ANSWER, sent + patience.LONGEST_ANSWER)
 
     def _oldest(self) -> Command:
         return next(iter(self._flying.values()))

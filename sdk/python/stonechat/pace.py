@@ -1,6 +1,7 @@
 """How fast a client may ask: the server's own token bucket, kept a little stricter. No I/O."""
 
 _MARGIN = 16  # calls that open a session, and what else does not pass here
+_SLOWEST = 0.1  # calls a second, whatever a server says
 _STRICTER = 0.95  # of the server's rate, for clocks that differ
 
 
@@ -10,7 +11,7 @@ class Pace:
 
     def __init__(self, rate: float, burst: float, now: float) -> None:
         """`rate` and `burst` are `calls_per_second` and `burst` of the session's limits."""
-        self._rate = rate * _STRICTER
+        self._rate = max(rate, _SLOWEST) * _STRICTER
         self._burst = max(1.0, burst - _MARGIN, burst / 2)
         self._tokens = self._burst
         self._at = now

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from stonechat import shape
 from stonechat.errors import StonechatError
 from stonechat.params import Call, given
 
@@ -25,8 +26,8 @@ class Presence:
     text: str | None = None
 
     @classmethod
-    def parse(cls, fields: dict[str, Any]) -> Self:
-        return cls(fields["uid"], fields["status"], fields.get("last_seen"), fields.get("text"))
+    def parse(cls, fields: Any) -> Self:
+        return shape.read(cls, fields)
 
 
 class Presences:
@@ -40,7 +41,8 @@ class Presences:
     async def get(self, uids: Iterable[str]) -> dict[str, Presence]:
         """The presence of each. Whoever one may not see is `offline`."""
         found = await self._call("presence.get", {"uids": list(uids)})
-        return {each["uid"]: Presence.parse(each) for each in found["presence"]}
+        listed = shape.read_all(Presence.parse, found, "presence")
+        return {each.uid: each for each in listed}
 
     async def set(
         self,

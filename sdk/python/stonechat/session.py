@@ -2,38 +2,82 @@
 
 import asyncio
 import itertools
+import logging
 import platform
 import random
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import orjson
 
-from stonechat import errors
+from stonechat import errors, patience, shape
 from stonechat.backoff import Backoff
+from stonechat.calls import Limits
 from stonechat.comparison import Comparison
-from stonechat.connection import Connection, connect
-from stonechat.errors import Disconnected, SignedOut, StonechatError
+from stonechat.connection import Connection, checked, connect
+from stonechat.errors import BadAnswer, Disconnected, SignedOut, StonechatError
+from stonechat.frames import Frames, Message
 from stonechat.state import State
 
 GOING_AWAY = 1001
 TOO_LARGE = 1009
 ABUSE = 4003
 
-_CALL_SECONDS = 20.0  # in which nothing came, which is more than the server takes
-_LONGEST_CALL_SECONDS = 120.0  # whatever came meanwhile
 _RENEW_BEFORE = 60.0  # seconds before the token expires
+_LEAST_PAUSE = 1.0  # seconds between two renewals, whatever the server says of its tokens
 _EXPIRED = 5.0  # a token that lives no longer than this is not worth presenting
 _COMPARE_SECONDS = 180.0  # between two comparisons with the server's list
+_LOOK_SECONDS = 0.1  # between a reason to compare and doing it: there may be more
+_LONGEST_PAUSE = 86_400.0  # seconds; a session that lasts longer is renewed all the same
 _STABLE_SECONDS = 5.0  # a session that lasted as long was a good one
 
 # What the next try may not meet. An access token is no more than a try: refreshing is what decides.
 _PASSING = (OSError, errors.TryAgain, errors.TooFast, errors.Internal, errors.Unauthenticated)
 
-Message = dict[str, Any]
+logger = logging.getLogger("stonechat")
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What signing in and refreshing give. `expires_in` is seconds."""
+
+    uid: str
+    access_token: str
+    refresh_token: str
+    expires_in: int = 900
+
+    @classmethod
+    def parse(cls, fields: Any) -> Self:
+        return shape.read(cls, fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session. Times are UTC milliseconds."""
+
+    uid: str
+    expires_at: int | None = None
+    server_time: int | None = None
+    limits: Limits = field(default_factory=Limits)
+
+    @classmethod
+    def parse(cls, fields: Any) -> Self:
+        return shape.read(cls, fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """Until when a session lives now (UTC milliseconds)."""
+
+    expires_at: int
+
+    @classmethod
+    def parse(cls, fields: Any) -> Self:
+        return shape.read(cls, fields)
 
 
 class Session:
@@ -50,13 +94,17 @@ class Session:
         numbers: Iterator[int],
         *,
         receive: Callable[[Message], None],
-        opened: Callable[[Connection, dict[str, Any]], None],
+        opened: Callable[[Connection, Opened], None],
         lost: Callable[[], None],
         listed: Callable[[Comparison], None],
     ) -> None:
         self.connection: Connection | None = None
         self.advanced = time.monotonic()  # when opening it and comparing got further
-        self._urls = list(urls)
+        self.trouble = ""  # why there was no session last
+        self.frames = Frames(self._received)
+        self._urls = [checked(url) for url in urls]
+        if not self._urls:
+            raise ValueError("no url of a connector is given")
         self._next_url = itertools.cycle(self._urls)
         self._state = state
         self._device = device
@@ -71,12 +119,17 @@ class Session:
         self._comparison: Comparison | None = None  # that is under way
         self._clock_error = 0.0  # the server's clock is so many seconds ahead of ours
         self._expires = 0.0  # by our clock
+        self._refreshing = asyncio.Lock()  # two at once would spend each other's token
 
     async def sign_in(self, method: str, params: dict[str, Any]) -> None:
         """Gets tokens. Raises `StonechatError`, and `OSError` where no server can be reached."""
+        self._keep_tokens(await self.ask(method, params))
+
+    async def ask(self, method: str, params: dict[str, Any]) -> Any:
+        """Calls a public method, on a connection of its own. Raises as `sign_in` does."""
         connection = await self._reach()
         try:
-            self._keep_tokens(await self._call(connection, method, params))
+            return await self._call(connection, method, params)
         finally:
             connection.close()
 
@@ -100,10 +153,10 @@ class Session:
                     connection.close()
             except SignedOut:
                 raise
-            except _PASSING:
-                pass  # the next try is below
+            except _PASSING as error:
+                self.trouble = str(error)  # the next try is below
             if code in (ABUSE, TOO_LARGE):
-                raise Disconnected(f"the server refused this client's frames ({code})")
+                raise Disconnected(f"the server refused this client's frames (close code {code})")
             if time.monotonic() - began >= _STABLE_SECONDS:
                 backoff.reset()
                 if code == GOING_AWAY:
@@ -120,9 +173,24 @@ class Session:
         self._compared = None
         self._compare_now.set()
 
-    def received(self, message: Message) -> None:
+    def look(self) -> None:
+        """Compares with what has changed in the server's list, soon."""
+        self._compare_now.set()
+
+    async def renew(self) -> None:
+        """Gets new tokens and has the open session go on with them. Raises `SignedOut`,
+        `StonechatError`, and `Disconnected` where there is no session."""
+        connection = self.connection
+        if connection is None:
+            raise Disconnected("there is no session at this moment")
+        token = (await self._refresh(connection))["access_token"]
+        found = await self._call(connection, "session.renew", {"access_token": token})
+        self._expires = Renewed.parse(found).expires_at / 1000 - self._clock_error
+
+    def _received(self, message: Message) -> None:
         """What came on any connection."""
-        answer = self._answers.get(message.get("id") or 0)
+        number = message.get("id")
+        answer = self._answers.get(number) if type(number) is int else None
         if answer is None or "method" in message:
             self._receive(message)
         elif not answer.done():
@@ -132,11 +200,11 @@ class Session:
         """A connection to the next server that takes one. Raises the last one's `OSError`."""
         for left in reversed(range(len(self._urls))):
             try:
-                return await connect(next(self._next_url), self.received)
+                return await connect(next(self._next_url), self.frames.received)
             except OSError:
                 if not left:
                     raise
-        raise ValueError("no url")
+        raise AssertionError("there is a url")
 
     async def _open(self, connection: Connection) -> None:
         tokens = self._state.get("tokens")
@@ -148,16 +216,20 @@ class Session:
         except errors.Unauthenticated:
             params["access_token"] = (await self._refresh(connection))["access_token"]
             found = await self._call(connection, "session.open", params)
-        self._clock_error = found["server_time"] / 1000 - time.time()
-        self._expires = found["expires_at"] / 1000 - self._clock_error
+        opened = Opened.parse(found)
+        if opened.server_time is not None:
+            self._clock_error = opened.server_time / 1000 - time.time()
+        self._expires = self._state.get("tokens")["expires"]
+        if opened.expires_at is not None:
+            self._expires = opened.expires_at / 1000 - self._clock_error
         self.connection = connection
         self.advanced = time.monotonic()
-        self._opened(connection, found)
+        self._opened(connection, opened)
 
     async def _attend(self, connection: Connection) -> None:
         """Does what an open session needs until its connection is closed."""
         work: list[asyncio.Task[Any]] = [
-            asyncio.create_task(self._renew(connection)),
+            asyncio.create_task(self._stay()),
             asyncio.create_task(self._compare()),
             asyncio.create_task(connection.closed.wait()),
         ]
@@ -170,17 +242,16 @@ class Session:
             for task in done:
                 task.result()
 
-    async def _renew(self, connection: Connection) -> None:
+    async def _stay(self) -> None:
         """Keeps the session alive. Raises `SignedOut`."""
         backoff = Backoff(base=1.0)
         while True:
             left = self.left
             early = min(_RENEW_BEFORE, left / 2)
-            await asyncio.sleep((left - early) * random.uniform(0.9, 1))  # noqa: S311
+            pause = (left - early) * random.uniform(0.9, 1)  # noqa: S311
+            await asyncio.sleep(min(max(pause, _LEAST_PAUSE), _LONGEST_PAUSE))
             try:
-                token = (await self._refresh(connection))["access_token"]
-                renewed = await self._call(connection, "session.renew", {"access_token": token})
-                self._expires = renewed["expires_at"] / 1000 - self._clock_error
+                await self.renew()
                 backoff.reset()
             except SignedOut:
                 raise
@@ -206,9 +277,15 @@ class Session:
             except (StonechatError, OSError):
                 await asyncio.sleep(backoff.next())
                 continue
+            try:
+                whole = comparison.take(page)
+            except BadAnswer as error:
+                logger.warning("the list of conversations: %s", error)
+                await asyncio.sleep(backoff.next())
+                continue
             backoff.reset()
             self.advanced = time.monotonic()
-            if not comparison.take(page):
+            if not whole:
                 continue
             self._comparison = None
             if not self._compare_now.is_set():
@@ -218,17 +295,19 @@ class Session:
                 pause = _COMPARE_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311
                 async with asyncio.timeout(pause):
                     await self._compare_now.wait()
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _refresh(self, connection: Connection) -> dict[str, Any]:
         """New tokens. Raises `SignedOut` where the refresh token is no longer taken: then alone are
         the tokens forgotten, since an access token may be refused for a clock that is wrong."""
-        spent = {"refresh_token": self._state.get("tokens")["refresh_token"]}
-        try:
-            found = await self._call(connection, "auth.refresh", spent)
-        except errors.Unauthenticated as error:
-            self._state.put("tokens", None)
-            raise SignedOut(str(error)) from error
-        return self._keep_tokens(found)
+        async with self._refreshing:
+            spent = {"refresh_token": self._state.get("tokens")["refresh_token"]}
+            try:
+                found = await self._call(connection, "auth.refresh", spent)
+            except errors.Unauthenticated as error:
+                self._state.put("tokens", None)
+                raise SignedOut(str(error)) from error
+            return self._keep_tokens(found)
 
     async def _call(self, connection: Connection, method: str, params: dict[str, Any]) -> Any:
         """A call that belongs to this connection and is not repeated on another. Raises
@@ -253,8 +332,8 @@ class Session:
         """Waits for one of the two: a slow line gets more time for as long as something comes."""
         asked = time.monotonic()
         while True:
-            quiet_until = max(asked, connection.heard) + _CALL_SECONDS
-            left = min(quiet_until, asked + _LONGEST_CALL_SECONDS) - time.monotonic()
+            quiet_until = max(asked, connection.heard) + patience.SESSION_ANSWER
+            left = min(quiet_until, asked + patience.LONGEST_SESSION_ANSWER) - time.monotonic()
             if left <= 0:
                 return
             done, _ = await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
@@ -268,14 +347,15 @@ class Session:
             self._state.put("device", device)
         return {"id": device, "name": self._device, "platform": platform.system().lower()}
 
-    def _keep_tokens(self, found: dict[str, Any]) -> dict[str, Any]:
-        if self._state.get("uid") not in (None, found["uid"]):
+    def _keep_tokens(self, found: Any) -> dict[str, Any]:
+        given = Tokens.parse(found)
+        if self._state.get("uid") not in (None, given.uid):
             self._state.forget()
         tokens = {
-            "access_token": found["access_token"],
-            "refresh_token": found["refresh_token"],
-            "expires": time.time() + found["expires_in"],
+            "access_token": given.access_token,
+            "refresh_token": given.refresh_token,
+            "expires": time.time() + given.expires_in,
         }
-        self._state.put("uid", found["uid"])
+        self._state.put("uid", given.uid)
         self._state.put("tokens", tokens)
         return tokens

@@ -1,9 +1,13 @@
 """Signals: what is told and not kept, by type."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+from stonechat import shape
+from stonechat.conversations import ConversationState
+from stonechat.errors import BadAnswer
 from stonechat.presence import Presence
+from stonechat.users import OwnUser
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,38 +28,35 @@ class Typing:
 
 
 @dataclass(frozen=True, slots=True)
-class ConversationChanged:
+class ConversationChanged(ConversationState):
     """Another device of one's own pinned, muted or hid a conversation, or took that back."""
-
-    conv: str
-    read_seq: int
-    pinned: bool
-    muted: bool
-    hidden: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """A signal of a function that this library does not know."""
+    """A signal that this library does not know, or not in this form."""
 
     method: str
     params: dict[str, Any]
 
 
-Signal = Read | Typing | Presence | ConversationChanged | Other
+Signal = Read | Typing | Presence | ConversationChanged | OwnUser | Other
+
+_KINDS: dict[str, type[Any]] = {
+    "read": Read,
+    "typing": Typing,
+    "presence": Presence,
+    "conversation": ConversationChanged,
+    "user": OwnUser,
+}
 
 
 def parse(method: str, params: dict[str, Any]) -> Signal:
     """From the protocol's form. Names that are not known are ignored."""
-    match method, params:
-        case "read", {"conv": conv, "uid": uid, "seq": seq}:
-            return Read(conv, uid, seq)
-        case "typing", {"conv": conv, "uid": uid}:
-            return Typing(conv, uid)
-        case "presence", {"uid": _, "status": _}:
-            return Presence.parse(params)
-        case "conversation", {"conv": conv, "read_seq": seq, "pinned": pinned, **rest}:
-            return ConversationChanged(
-                conv, seq, pinned, rest.get("muted", False), rest.get("hidden", False)
-            )
-    return Other(method, params)
+    kind = _KINDS.get(method)
+    if kind is None:
+        return Other(method, params)
+    try:
+        return cast(Signal, shape.read(kind, params))
+    except BadAnswer:
+        return Other(method, params)

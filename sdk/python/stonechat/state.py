@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from stonechat.errors import StateInUse
+from stonechat.errors import StateInUse, UnusableState
 
 _DEVICE = ("device",)  # what of the facts is not the account's
 Kept = tuple[str, dict[str, Any]]  # (method, params with their cid)
@@ -97,7 +97,8 @@ class SqliteState:
 
     def __init__(self, path: str | Path, *, patience: float = 5.0) -> None:
         """Waits `patience` seconds for another process to close it, then raises `StateInUse`. Two
-        at once would spend each other's refresh token, which signs the device out."""
+        at once would spend each other's refresh token, which signs the device out. Raises
+        `UnusableState` where this is another file, and `OSError` where there can be none."""
         file = Path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch(mode=0o600)
@@ -119,11 +120,11 @@ class SqliteState:
                 COMMIT;
                 """
             )
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             self._database.close()
             if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise StateInUse(f"{file} is in use by another process") from None
-            raise
+            raise UnusableState(f"{file} cannot be used: {error}") from None
 
     def get(self, name: str) -> Any:
         row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()

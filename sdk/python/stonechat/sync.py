@@ -1,10 +1,11 @@
 """Keeping all conversations' timelines complete: gaps are fetched, numbers are compared."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from stonechat.entry import Entry
-from stonechat.errors import Forbidden, NotFound, StonechatError
+from stonechat.errors import Forbidden, InvalidParams, NotFound, StonechatError
 from stonechat.inbox import Inbox
 from stonechat.state import State
 from stonechat.timeline import Timeline
@@ -12,6 +13,10 @@ from stonechat.timeline import Timeline
 _OVERTAKEN = 0.02  # seconds in which what was only overtaken on its way arrives by itself
 _FETCHES = 8  # at once: after a long absence every conversation is behind
 _PAUSE, _LONGEST_PAUSE = 0.25, 10.0  # seconds, where an entry is on its way and not there yet
+_EARLY = 1_000  # entries that are kept before the first comparison; the rest is fetched after it
+_TRIES = 10  # until one that was told of is not believed in; a comparison tells of it again
+
+logger = logging.getLogger("stonechat")
 
 History = Callable[[str, int], Awaitable[list[Entry]]]
 
@@ -34,6 +39,7 @@ class Sync:
         self._begun = False
         self._before: list[Entry] = []  # what arrived before the first comparison
         self._new: set[str] = set()  # conversations that one came into before it
+        self._made: dict[str, int] = {}  # where one's own calls wrote before it, the first number
         self._fetching: dict[str, asyncio.Task[None]] = {}
         self._turn = asyncio.Semaphore(_FETCHES)
 
@@ -45,7 +51,10 @@ class Sync:
     def arrived(self, entry: Entry) -> None:
         """An entry is here: by notification, or as the result of sending it."""
         if not self._begun:
-            self._before.append(entry)
+            if len(self._before) < _EARLY:
+                self._before.append(entry)
+            else:
+                self.own(entry.conv, entry.seq)
             return
         timeline = self._timeline(entry.conv)
         if self._inbox.room.is_set():
@@ -61,6 +70,13 @@ class Sync:
             self._catch_up(conv)
         else:
             self._new.add(conv)
+
+    def own(self, conv: str, seq: int) -> None:
+        """A call of one's own made this entry, or found it made; it is not here, and is fetched."""
+        if self._begun:
+            self.hint(conv, seq)
+        else:
+            self._made[conv] = min(self._made.get(conv, seq), seq)
 
     def compare(self, lasts: dict[str, int], starts: dict[str, int]) -> None:
         """The server's last number of each conversation: what is missing here is fetched. A client
@@ -82,12 +98,17 @@ class Sync:
         starts = lasts | dict.fromkeys(self._new, 0)
         for entry in self._before:
             starts[entry.conv] = min(starts.get(entry.conv, 0), entry.seq - 1)
+        for conv, seq in self._made.items():
+            starts[conv] = min(starts.get(conv, seq - 1), seq - 1)
         self._timelines = {conv: Timeline(last) for conv, last in starts.items()}
         self._state.begin(starts)
         self._begun = True
         before, self._before = self._before, []
         for entry in before:
             self.arrived(entry)
+        for conv, seq in self._made.items():
+            self.hint(conv, seq)
+        self._made.clear()
 
     def _timeline(self, conv: str) -> Timeline:
         timeline = self._timelines.get(conv)
@@ -103,23 +124,31 @@ class Sync:
 
     async def _close_gap(self, conv: str) -> None:
         timeline = self._timelines[conv]
-        pause = _PAUSE
+        pause, tries = _PAUSE, 0
         await asyncio.sleep(_OVERTAKEN)
         while timeline.behind:
             async with self._turn:
                 await self._inbox.room.wait()
-                before = timeline.last
+                before, answered = timeline.last, False
                 try:
                     found = await self._history(conv, before)
+                    answered = True
                 except (Forbidden, NotFound):
                     timeline.forget()
                     return
-                except (StonechatError, TimeoutError):
+                except (StonechatError, TimeoutError) as error:
                     found = []
+                    # Of what is no conversation there will be nothing.
+                    answered = isinstance(error, InvalidParams)
                 self._inbox.put(timeline.page(before, found))
             if timeline.last > before:
-                pause = _PAUSE
+                pause, tries = _PAUSE, 0
             elif timeline.behind:
+                tries += answered
+                if tries >= _TRIES:
+                    logger.warning("what was told of in %s is not there", conv)
+                    timeline.forget()
+                    return
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
 

@@ -28,7 +28,7 @@ class Called:
     async def _meet(self, uids: set[str]) -> None:
         if uids:
             with suppress(StonechatError, TimeoutError):
-                users = await self._client.users(sorted(uids))
+                users = await self._client.users.get(sorted(uids))
                 for uid in uids:
-                    username = str(users.get(uid, {}).get("username", uid))
+                    username = users[uid].username if uid in users else uid
                     self._names[uid] = called(username, self._nicknames.get(uid))

@@ -5,7 +5,6 @@ import errno
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.formatted_text import FormattedText
@@ -23,6 +22,7 @@ from stonechat.terminal.called import Called
 from stonechat.terminal.lines import presence
 from stonechat.terminal.running import reason
 from stonechat.terminal.typed import Typed
+from stonechat.users import User
 
 _HISTORY = 30
 _MEMBERS = 200
@@ -42,9 +42,9 @@ class Place:
     nicknames: dict[str, str] = field(default_factory=dict)
 
 
-def with_person(client: Client, user: dict[str, Any]) -> Place:
-    conv = "d:" + ":".join(sorted((client.uid, user["uid"])))
-    return Place(conv, user["username"], user["uid"])
+def with_person(client: Client, user: User) -> Place:
+    conv = "d:" + ":".join(sorted((client.uid, user.uid)))
+    return Place(conv, user.username, user.uid)
 
 
 async def in_group(client: Client, group: Group) -> Place:
@@ -225,7 +225,7 @@ class Chat:
             self._prompt.app.invalidate()
 
 
-async def wait_for_person(client: Client, username: str) -> dict[str, Any]:
+async def wait_for_person(client: Client, username: str) -> User:
     """The person, as soon as there is one of that name. Raises `NotFound` where there can be
     none."""
     try:

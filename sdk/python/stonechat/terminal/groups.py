@@ -59,9 +59,9 @@ def members(name: Name, group: Which, url: Url = URL, state: State = None) -> No
 
     async def work(client: Client) -> None:
         found = await client.groups.members((await chosen(client, group)).gid)
-        users = await client.users(each.uid for each in found)
+        users = await client.users.get(each.uid for each in found)
         for each in found:
-            username = users.get(each.uid, {}).get("username", each.uid)
+            username = users[each.uid].username if each.uid in users else each.uid
             screen.say(each.role, username, each.nickname or "", columns=6)
 
     run(name, url, state, work)

@@ -140,5 +140,5 @@ def _first_writer(entry: Entry) -> str | None:
     return str(forwarded.sender) if forwarded else None
 
 
-def _joined(body: dict[str, Any], *fields: str) -> str:
+def _joined(body: Mapping[str, Any], *fields: str) -> str:
     return " ".join(str(body[each]) for each in fields if body.get(each) is not None)

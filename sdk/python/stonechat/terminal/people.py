@@ -29,8 +29,8 @@ def list_(
 
     async def work(client: Client) -> None:
         friends = [each for each in await client.friends.list() if only in (None, each.state)]
-        users = await client.users(each.uid for each in friends)
-        called = {uid: str(user["username"]) for uid, user in users.items()}
+        users = await client.users.get(each.uid for each in friends)
+        called = {uid: user.username for uid, user in users.items()}
         met = Names(folder(state), name)
         met.put("people", [*met.get("people"), *called.values()])
         for each in friends:

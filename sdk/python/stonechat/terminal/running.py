@@ -27,6 +27,7 @@ from stonechat.errors import (
 from stonechat.state import State as Kept
 from stonechat.terminal import account, files, names, screen
 from stonechat.terminal.files import Account
+from stonechat.users import User
 
 Work = Callable[[Client], Awaitable[None]]
 REFUSED, MISUSED, UNREACHABLE = 1, 2, 3
@@ -98,10 +99,10 @@ def folder(state: Path | None) -> Path:
 
 async def uid_of(client: Client, username: str) -> str:
     """Raises `NotFound`."""
-    return str((await person(client, username))["uid"])
+    return (await person(client, username)).uid
 
 
-async def person(client: Client, username: str) -> dict[str, Any]:
+async def person(client: Client, username: str) -> User:
     """Raises `NotFound`."""
     found = None
     with suppress(ValueError):

@@ -2,8 +2,9 @@
 
 import asyncio
 
-from stonechat.client import Client, Sent
+from stonechat.client import Client
 from stonechat.errors import Forbidden, NotFound, StonechatError
+from stonechat.messages import Sent
 from stonechat.terminal import screen, stdin
 from stonechat.terminal.running import reason
 

@@ -51,8 +51,8 @@ class Tail:
     async def _follow_all(self, lines: int | None) -> None:
         seen: dict[str, int] = {}
         if lines is not None:
-            listed = await self._client.conversations()
-            seen = {each["conv"]: each["last_seq"] for each in listed}
+            listed = await self._client.conversations.list()
+            seen = {each.conv: each.last_seq for each in listed}
             await self.last(lines)
         async for entry in self._client.entries():
             if entry.seq > seen.get(entry.conv, 0):
@@ -99,8 +99,8 @@ class Tail:
         if self._conv is not None:
             return await self._client.history(self._conv, limit=lines)
         found: list[Entry] = []
-        for each in (await self._client.conversations())[:lines]:
-            found += await self._client.history(each["conv"], limit=lines)
+        for each in (await self._client.conversations.list())[:lines]:
+            found += await self._client.history(each.conv, limit=lines)
         return sorted(found, key=attrgetter("ts"))[-lines:]
 
     async def _show(self, entry: Entry) -> None:
