@@ -144,7 +144,7 @@ async def test_an_interrupted_send_leaves_the_rest_to_the_next(
         each.send_signal(signal.SIGTERM)
     for each in two:
         _, said = await each.communicate()
-        assert (each.returncode, said) == (128 + signal.SIGTERM, b"")
+        assert (said, each.returncode) == (b"", 128 + signal.SIGTERM), said
     await terminal.run("send", alice, "--to", bob, "end")
     # What was read is sent in order, once, wherever it was when the signal came.
     _, lines, _ = await terminal.run(

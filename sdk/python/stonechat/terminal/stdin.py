@@ -29,7 +29,8 @@ async def lines() -> AsyncIterator[Given]:
     thread that does not keep the process alive, as nothing can interrupt its reading."""
     if sys.stdin is None:
         raise OSError(errno.EBADF, "it is closed", "standard input")
-    source = sys.stdin.buffer
+    # Not `sys.stdin` itself, whose lock the interpreter wants when it ends.
+    source = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: ASYNC230, SIM115
     loop = asyncio.get_running_loop()
     ahead: asyncio.Queue[Given | OSError | None] = asyncio.Queue()
     room = Semaphore(_AHEAD)
