@@ -1,9 +1,7 @@
 """One readable log of all parts: `12:00:01 send        │ warning store_failed where=door …`."""
 
-import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -43,17 +41,6 @@ class Journal:
 
     def _paint(self, text: str, colour: int) -> str:
         return f"\x1b[{colour}m{text}\x1b[0m" if self._colour and colour else text
-
-
-def to_terminal() -> Journal:
-    """A journal on standard output, which may go away."""
-
-    def write(text: str) -> None:
-        with suppress(OSError):
-            sys.stdout.write(text)
-            sys.stdout.flush()
-
-    return Journal(write, sys.stdout.isatty())
 
 
 def plain(line: str) -> str:

@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
-from local import ports
+from local import folder, ports
 from shared.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 ENV_FILE = "stonechat.env"
+GATEWAY_PORT = 8080
 
 # What is bounded for people in a house: here everybody comes from one address, nobody has friends
 # yet, and tests and benchmarks make thousands of people and groups in a minute.
@@ -93,24 +94,38 @@ class Layout:
         return found
 
 
-def from_environment(directory: Path, connectors: int, gateway_port: int) -> Layout:
-    """The layout of `make up`: the default ports, and what the environment or the file
-    `stonechat.env` points elsewhere is not started."""
+def from_environment(directory: Path, connectors: int, gateway_port: int | None = None) -> Layout:
+    """The layout of `make up`: the default ports, or for a stack beside the first one others, and
+    what the environment or the file `stonechat.env` points elsewhere is not started. Raises
+    `FolderError`."""
     file = Path(os.environ.get("STONECHAT_ENV_FILE", ENV_FILE))
     given = {name: value for name, value in dotenv_values(file).items() if value is not None}
     given |= {name: value for name, value in os.environ.items() if name.startswith("STONECHAT_")}
     config = Settings(_env_file=file if file.exists() else None)
+    stores = {
+        name: urlsplit(url).port or 0
+        for name, url in (
+            ("STONECHAT_REDIS_URL", config.redis_url),
+            ("STONECHAT_MONGO_URL", config.mongo_url),
+            ("STONECHAT_S3_URL", config.s3_url),
+        )
+        if name not in given
+    }
+    beside = folder.offset(directory, (*stores.values(), GATEWAY_PORT, config.connector_port))
+    gateway = gateway_port or GATEWAY_PORT + beside
 
-    def port(name: str, url: str) -> int | None:
-        return None if name in given else urlsplit(url).port
+    def port(name: str) -> int | None:
+        return stores[name] + beside if name in stores else None
 
     return Layout(
         directory=directory,
-        redis_port=port("STONECHAT_REDIS_URL", config.redis_url),
-        mongo_port=port("STONECHAT_MONGO_URL", config.mongo_url),
-        s3_port=port("STONECHAT_S3_URL", config.s3_url),
-        gateway_port=None if "STONECHAT_GATEWAY_URL" in given else gateway_port,
-        connector_ports=tuple(config.connector_port + number for number in range(connectors)),
+        redis_port=port("STONECHAT_REDIS_URL"),
+        mongo_port=port("STONECHAT_MONGO_URL"),
+        s3_port=port("STONECHAT_S3_URL"),
+        gateway_port=None if "STONECHAT_GATEWAY_URL" in given else gateway,
+        connector_ports=tuple(
+            config.connector_port + beside + number for number in range(connectors)
+        ),
         environment=given,
     )
 

@@ -55,9 +55,11 @@ class Part:
         self._grace = grace
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
+        self._said = ""  # last, which its log may have had no room for
         self._stopping = False
         self._settled = asyncio.Event()  # no other process is about to take its place
         self._settled.set()
+        self._changing = asyncio.Lock()  # one start at a time, whoever asks for it
 
     @property
     def pid(self) -> int:
@@ -77,34 +79,48 @@ class Part:
 
     async def start(self) -> None:
         """Starts the process and returns when it is healthy. Raises `PartFailedError`."""
+        async with self._changing:
+            await self._start()
+
+    async def revive(self) -> None:
+        """As `start`, unless somebody else has started it or stopped it meanwhile."""
+        async with self._changing:
+            if not self.running and not self._stopping:
+                await self._start(again=True)
+
+    async def _start(self, *, again: bool = False) -> None:
         for port in self._ports:
             if not ports.is_free(port):
                 raise PartFailedError(
                     f"{self.name} cannot start: port {port} is taken{ports.owner(port)}"
                 )
         self._stopping = False
-        output.rotate(self._log)
         try:
+            output.rotate(self._log)
+            self._said = ""
             self._process = await self._spawn()
             await self._until_healthy()
         except OSError as error:
             raise PartFailedError(f"{self.name} cannot start: {error}") from None
         except BaseException:
+            stopped = self._stopping  # by somebody else, while it started
             await self.kill()
+            self._stopping = stopped or not again
             raise
 
     async def restart(self) -> None:
         """Another process in its place, for whoever waits for it too. Raises `PartFailedError`,
         and counts as dead then."""
-        self._settled.clear()
-        try:
-            await self.stop()
-            await self.start()
-        except PartFailedError:
-            self._stopping = False
-            raise
-        finally:
-            self._settled.set()
+        async with self._changing:
+            self._settled.clear()
+            try:
+                await self.stop()
+                await self._start()
+            except PartFailedError:
+                self._stopping = False
+                raise
+            finally:
+                self._settled.set()
 
     async def wait(self) -> None:
         """Returns when the part was stopped. Raises `PartFailedError` where it died."""
@@ -152,12 +168,17 @@ class Part:
                 preexec_fn=die_with_parent,
             )
         if self._tell:
-            tell, name = self._tell, self.name
             assert process.stdout is not None
-            self._reader = asyncio.create_task(
-                output.copy(process.stdout, self._log, lambda line: tell(name, line))
-            )
+            self._reader = asyncio.create_task(output.copy(process.stdout, self._log, self._heard))
         return process
+
+    def _heard(self, line: str) -> None:
+        self._said = line if line.strip() else self._said
+        if self._tell is not None:
+            self._tell(self.name, line)
+
+    def _last_words(self) -> str:
+        return journal.plain(self._said or output.last_line(self._log))
 
     async def _until_healthy(self) -> None:
         assert self._process is not None
@@ -170,9 +191,8 @@ class Part:
                 if await asyncio.wait_for(self._check(), _CHECK_SECONDS):
                     return
             if asyncio.get_running_loop().time() > deadline:
-                said = journal.plain(output.last_line(self._log))
                 raise PartFailedError(
-                    f"{self.name} was not ready after {self._patience:.0f} s: {said}"
+                    f"{self.name} was not ready after {self._patience:.0f} s: {self._last_words()}"
                 )
             await asyncio.sleep(_POLL)
 
@@ -180,7 +200,7 @@ class Part:
         self._kill_group()  # what it started may still hold its output open
         await self._all_read()
         ended = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return f"({ended}): {journal.plain(output.last_line(self._log))}"
+        return f"({ended}): {self._last_words()}"
 
     def _kill_group(self) -> None:
         assert self._process is not None

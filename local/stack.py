@@ -1,9 +1,7 @@
 """The stack: all parts of one layout, started in order and stopped in reverse."""
 
 import asyncio
-import fcntl
 import functools
-import os
 import sys
 from typing import Self
 
@@ -11,8 +9,11 @@ import httpx
 
 from local import health
 from local.control import Control
+from local.folder import Claim, FolderError, Running
+from local.keeper import Keeper
 from local.layout import Layout
 from local.part import Part, PartFailedError, Tell
+from local.room import MEGABYTES, Room
 from local.stores import stores
 from shared import secretfiles
 
@@ -22,15 +23,27 @@ _OPERATOR_SECONDS = 120.0
 class Stack:
     """`async with Stack(layout) as stack:` has everything running and healthy inside."""
 
-    def __init__(self, layout: Layout, tell: Tell | None = None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        tell: Tell | None = None,
+        *,
+        keep: bool = False,
+        room: int = MEGABYTES,
+    ) -> None:
         """`tell` gets the log lines of our own parts, the stores' errors and what is done here;
-        without it they are only in the layout's folder."""
+        without it they are only in the layout's folder. With `keep` a part that dies is started
+        again, and the stores write nothing while fewer than `room` MB are free."""
         self.layout = layout
         self._tell = tell
-        self._lock: int | None = None
-        self._started: list[Part] = []
+        self._claimed: Claim | None = None
+        self._keep = keep
+        self._keepers: list[asyncio.Task[None]] = []
+        self._given_up = asyncio.Event()
+        self._why = ""
         self._control = Control(layout.directory, self._asked)
         self.stores = {part.name: part for part in stores(layout, tell)}
+        self._room = self._of_stores(room)
         self.gateway = self._gateway(layout.gateway_port)
         self.connectors = [
             self._connector(number, port) for number, port in enumerate(layout.connector_ports, 1)
@@ -82,39 +95,51 @@ class Stack:
 
     async def start_stores(self) -> None:
         """The stores alone."""
-        self.layout.directory.mkdir(parents=True, exist_ok=True)
-        self._claim()
-        secretfiles.create_missing(self.layout.secrets)
+        try:
+            self._claimed = Claim(self.layout.directory)
+            secretfiles.create_missing(self.layout.secrets)
+        except FolderError as error:
+            raise PartFailedError(str(error)) from None
+        except OSError as error:
+            await self.stop()
+            raise PartFailedError(f"cannot write the secrets: {error}") from None
         await self._start(*self.stores.values())
+        if self._keep and self.stores:
+            self._keepers.append(asyncio.create_task(self._room.watch()))
 
     async def start_rest(self) -> None:
         """What needs the stores."""
         if self.gateway is not None:
             await self._start(self.gateway)
         await self._start(*self.connectors)
-        await self._control.open()
+        try:
+            await self._control.open()
+            if self._claimed is not None:
+                where = self.layout
+                self._claimed.tell(Running(where.gateway_url, where.door_urls, str(where.secrets)))
+        except (FolderError, OSError) as error:
+            await self.stop()
+            raise PartFailedError(str(error)) from None
 
     async def failed(self) -> str:
-        """Returns when a part died: which, and why, in one line."""
-        waits = [asyncio.create_task(part.wait()) for part in self._started]
-        try:
-            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_EXCEPTION)
-            return next((str(task.exception()) for task in done if task.exception()), "stopped")
-        finally:
-            for task in waits:
-                task.cancel()
+        """Returns when a part died so often that it is given up: which, and why, in one line."""
+        await self._given_up.wait()
+        return self._why
 
     async def stop(self) -> None:
         """Stops what runs: connectors first, so that they can answer what they accepted."""
         await self._control.close()
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        self._keepers.clear()
         await asyncio.gather(*(part.stop() for part in self.connectors))
         if self.gateway is not None:
             await self.gateway.stop()
         await asyncio.gather(*(part.stop() for part in self.stores.values()))
-        self._started.clear()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        if self._claimed is not None:
+            self._claimed.release()
+            self._claimed = None
 
     async def kill(self) -> None:
         """Ends everything at once."""
@@ -131,8 +156,7 @@ class Stack:
                     return f"nobody knows how to restart {word!r}"
         except (PartFailedError, httpx.HTTPError, secretfiles.SecretMissingError) as error:
             return str(error) or type(error).__name__
-        if self._tell is not None:
-            self._tell("local", f"{word} restarted")
+        self._say(f"{word} restarted")
         return ""
 
     def _operator(self) -> httpx.AsyncClient:
@@ -144,18 +168,7 @@ class Stack:
             base_url=self.layout.gateway_url, auth=(user, password), timeout=_OPERATOR_SECONDS
         )
 
-    def _claim(self) -> None:
-        """The layout's folder is ours until `stop`, or until this process ends."""
-        lock = os.open(self.layout.directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise PartFailedError(f"another stack runs in {self.layout.directory}") from None
-        self._lock = lock
-
     async def _start(self, *parts: Part) -> None:
-        self._started += parts
         starts = [asyncio.create_task(self._start_one(part)) for part in parts]
         try:
             await asyncio.gather(*starts)
@@ -170,8 +183,32 @@ class Stack:
         loop = asyncio.get_running_loop()
         began = loop.time()
         await part.start()
+        self._say(f"{part.name} is ready after {loop.time() - began:.1f} s")
+        if self._keep:
+            self._keepers.append(asyncio.create_task(self._kept(part)))
+
+    async def _kept(self, part: Part) -> None:
+        try:
+            await Keeper(part, self._say, lambda: self._room.low).run()
+        except PartFailedError as failure:
+            self._why = self._why or str(failure)
+            self._given_up.set()
+
+    def _say(self, line: str) -> None:
         if self._tell is not None:
-            self._tell("local", f"{part.name} is ready after {loop.time() - began:.1f} s")
+            self._tell("local", line)
+
+    def _of_stores(self, megabytes: int) -> Room:
+        def store(name: str, port: int | None) -> tuple[Part, int] | None:
+            return None if port is None else (self.stores[name], port)
+
+        return Room(
+            self.layout.directory,
+            megabytes,
+            self._say,
+            mongo=store("mongo", self.layout.mongo_port),
+            valkey=store("valkey", self.layout.redis_port),
+        )
 
     def _gateway(self, port: int | None) -> Part | None:
         if port is None:
