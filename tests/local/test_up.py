@@ -7,29 +7,29 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from local import ports
 from local.layout import ROOT
+from tests.local.upping import Up, clean_environment
 
 GATEWAY_PORT = ports.free_port()
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """A user's environment: nothing of ours, but for ports that are free."""
-    mine = {key: value for key, value in os.environ.items() if not key.startswith("STONECHAT_")}
-    config = tmp_path / "stonechat.env"
-    config.write_text("")
-    return mine | {
-        "STONECHAT_ENV_FILE": str(config),
-        "STONECHAT_CONNECTOR_PORT": str(ports.free_port()),
-        "STONECHAT_REDIS_URL": "redis://127.0.0.1:1/0",  # external, and not there
-        "STONECHAT_S3_URL": "http://127.0.0.1:1",
-        "STONECHAT_MONGO_URL": "mongodb://127.0.0.1:1/",
-    }
+    """Ports that are free, and stores that are external and not there."""
+    return clean_environment(
+        tmp_path,
+        STONECHAT_CONNECTOR_PORT=str(ports.free_port()),
+        STONECHAT_REDIS_URL="redis://127.0.0.1:1/0",
+        STONECHAT_S3_URL="http://127.0.0.1:1",
+        STONECHAT_MONGO_URL="mongodb://127.0.0.1:1/",
+    )
 
 
 @pytest.fixture
@@ -37,36 +37,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-class Up:
-    """A running `python -m local up`."""
-
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "local", "up", "--directory", str(folder)),
-                *("--gateway-port", str(GATEWAY_PORT)),
-            ],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.lines: list[str] = []
-
-    def until(self, text: str) -> str:
-        """The first line with the text."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line)
-            if text in line:
-                return line
-        pytest.fail(f"no line with {text!r} in:\n{''.join(self.lines)}")
-
-    def end(self) -> int:
-        assert self.process.stdout is not None
-        self.lines += self.process.stdout.readlines()
-        return self.process.wait(60)
+def start(folder: Path, environment: dict[str, str], *before: str) -> Up:
+    options = ("--directory", str(folder), "--gateway-port", str(GATEWAY_PORT))
+    return Up(environment, *options, before=before)
 
 
 @pytest.fixture
@@ -95,7 +68,7 @@ def _mentions(file: Path, text: str) -> bool:
 def test_it_starts_says_what_is_where_and_stops(
     folder: Path, environment: dict[str, str], number: int
 ) -> None:
-    up = Up(folder, environment)
+    up = start(folder, environment)
     up.until("ready. Try")
     shown = "".join(up.lines)
     assert f"ws://127.0.0.1:{environment['STONECHAT_CONNECTOR_PORT']}/v1" in shown
@@ -115,7 +88,7 @@ def test_a_port_that_is_taken_is_named(folder: Path, environment: dict[str, str]
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
         taken.listen()
-        up = Up(folder, environment)
+        up = start(folder, environment)
         line = up.until("failed")
         assert f"connector-1 cannot start: port {port} is taken" in line
         assert f"process {os.getpid()}" in line
@@ -123,22 +96,151 @@ def test_a_port_that_is_taken_is_named(folder: Path, environment: dict[str, str]
 
 
 @pytest.mark.usefixtures("left")
-def test_a_part_that_dies_is_named_and_all_stops(folder: Path, environment: dict[str, str]) -> None:
-    up = Up(folder, environment)
+def test_a_part_that_dies_is_named_and_starts_again(
+    folder: Path, environment: dict[str, str]
+) -> None:
+    up = start(folder, environment)
     up.until("ready. Try")
-    children = Path(f"/proc/{up.process.pid}/task/{up.process.pid}/children").read_text().split()
-    commands = {Path(f"/proc/{pid}/cmdline").read_bytes(): int(pid) for pid in children}
-    (connector,) = (pid for command, pid in commands.items() if b"connector" in command)
-    os.kill(connector, signal.SIGKILL)
-    assert "connector-1 died (signal SIGKILL)" in up.until("failed")
+    first = up.pid("-m connector")
+    os.kill(first, signal.SIGKILL)
+    assert "it starts again in" in up.until("connector-1 died (signal SIGKILL): ")
+    up.until("connector-1 is back after")
+    assert up.pid("-m connector") != first
+    up.process.terminate()
+    assert up.end() == 0
+
+
+@pytest.mark.usefixtures("left")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_while_a_part_is_about_to_start_again(
+    folder: Path, environment: dict[str, str], number: int
+) -> None:
+    up = start(folder, environment)
+    up.until("ready. Try")
+    with taken(int(environment["STONECHAT_CONNECTOR_PORT"]), up.pid("-m connector")):
+        up.until("connector-1 died")
+        up.until("connector-1 cannot start: port")
+        up.process.send_signal(number)
+        assert up.end() == 0
+    assert " failed: " not in up.shown
+
+
+@pytest.mark.usefixtures("left")
+def test_a_part_that_keeps_dying_is_given_up_and_all_stops(
+    folder: Path, environment: dict[str, str]
+) -> None:
+    up = start(folder, environment)
+    up.until("ready. Try")
+    port = environment["STONECHAT_CONNECTOR_PORT"]
+    with taken(int(port), up.pid("-m connector")):
+        line = up.until("failed")
+        assert f"connector-1 cannot start: port {port} is taken (process {os.getpid()}" in line
+        assert "given up after 6 times in 300 s" in line
+        assert up.end() == 1
+
+
+@contextmanager
+def taken(port: int, owner: int) -> Iterator[None]:
+    """The port of a process that is killed is somebody else's."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        os.kill(owner, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                other.bind(("127.0.0.1", port))
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        other.listen()
+        yield
+
+
+@pytest.mark.usefixtures("left")
+def test_a_second_start_says_who_runs_already(folder: Path, environment: dict[str, str]) -> None:
+    up = start(folder, environment)
+    up.until("ready. Try")
+    again = start(folder, environment)
+    assert f"another stack runs in {folder} already (process {up.process.pid}, " in again.until(
+        "failed"
+    )
+    assert again.end() == 1
+    up.process.terminate()
+    assert up.end() == 0
+
+
+@pytest.mark.usefixtures("left")
+@pytest.mark.parametrize("left_behind", ["lock", "running"])
+def test_what_a_killed_stack_left_is_in_nobodys_way(
+    folder: Path, environment: dict[str, str], left_behind: str
+) -> None:
+    folder.mkdir()
+    (folder / left_behind).write_text(str(os.getpid()))
+    up = start(folder, environment)
+    up.until("ready. Try")
+    up.process.terminate()
+    assert up.end() == 0
+
+
+@pytest.mark.usefixtures("left")
+def test_a_folder_of_another_version_is_left_alone(
+    folder: Path, environment: dict[str, str]
+) -> None:
+    folder.mkdir()
+    (folder / "format").write_text("7")
+    up = start(folder, environment)
+    assert f"{folder} is another version's (its format is '7', this one's 1)" in up.until("failed")
     assert up.end() == 1
+
+
+@pytest.mark.usefixtures("left")
+def test_a_folder_that_cannot_be_written(tmp_path: Path, environment: dict[str, str]) -> None:
+    (tmp_path / "file").touch()
+    up = start(tmp_path / "file" / "data", environment)
+    assert f"cannot write in {tmp_path / 'file' / 'data'}: Not a directory" in up.until("failed")
+    assert up.end() == 1
+
+
+@pytest.mark.usefixtures("left")
+def test_too_few_open_files_are_said(folder: Path, environment: dict[str, str]) -> None:
+    up = start(folder, environment, "prlimit", "--nofile=512:512")
+    assert "a process may have 512 files open, and 1024 are needed" in up.until("failed")
+    assert up.end() == 1
+    up = start(folder, environment, "prlimit", "--nofile=1024:4000")
+    line = up.until("may have")
+    assert (
+        "4000 files open: enough for 3000 clients of a connector, which is to carry 15000" in line
+    )
+    up.until("ready. Try")
+    up.process.terminate()
+    assert up.end() == 0
+
+
+@pytest.mark.usefixtures("left")
+def test_who_does_not_read_the_log_holds_nobody_up(
+    folder: Path, environment: dict[str, str]
+) -> None:
+    up = start(folder, environment | {"STONECHAT_LOG_LEVEL": "debug"})
+    up.until("ready. Try")
+    assert up.process.stdout is not None
+    # No line is read from now on; the pipe is full soon, as stores that are not there are missed.
+    door = f"http://127.0.0.1:{environment['STONECHAT_CONNECTOR_PORT']}"
+    with httpx.Client(timeout=10) as http:
+        for number in range(300):
+            name = f"nobody.{number}" + "x" * 80
+            body = {"jsonrpc": "2.0", "id": 1, "method": name, "params": {}}
+            http.post(f"{door}/v1/rpc", json=body)
+        assert http.get(f"{door}/healthz").status_code == 200
+    up.process.terminate()
+    assert up.end() == 0
 
 
 @pytest.mark.usefixtures("left")
 def test_nothing_outlives_a_supervisor_that_is_killed(
     folder: Path, environment: dict[str, str]
 ) -> None:
-    up = Up(folder, environment)
+    up = start(folder, environment)
     up.until("ready. Try")
     up.process.kill()
     assert up.end() == -signal.SIGKILL
