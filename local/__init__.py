@@ -5,9 +5,9 @@ three stores (`stores`), the gateway front with the functions behind it (`gatewa
 `zygote`), and the connectors. What they print is kept (`output`) and shown (`journal`, `terminal`);
 `commands` operates on what runs.
 
-Flow: `make up` → `Layout` (ports, folders, what is external) → the `folder` is claimed → parts start
-in order, each only when what it needs is healthy (`health`) → one readable log → SIGTERM stops them
-in reverse.
+Flow: `make up` → `Layout` (ports, folders, what is external) → the `folder` is claimed → parts
+start in order, each only when what it needs is healthy (`health`) → one readable log → SIGTERM
+stops them in reverse.
 
 Invariants: a part that cannot start at first stops everything, one that dies later is started again
 (`keeper`) until it is given up, and a line says which and why; a full disk stops writing alone
