@@ -19,6 +19,7 @@ class Terminal:
         self._limit = limit
         self._waiting: deque[str] = deque()
         self._lost = 0
+        self._broken = False  # the last line could not be shown, so nor could a notice
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._show, daemon=True)
@@ -28,7 +29,8 @@ class Terminal:
         """Returns at once."""
         with self._changed:
             if len(self._waiting) < self._limit:
-                self._waiting.append(text)
+                self._waiting.append(self._notice() + text)
+                self._broken = False
             else:
                 self._lost += 1
             self._changed.notify()
@@ -49,19 +51,20 @@ class Terminal:
             except OSError:
                 with self._changed:
                     self._lost += 1
+                    self._broken = True
 
     def _next(self) -> str:
         """What is to be shown next; nothing at the end."""
         with self._changed:
-            while not self._waiting and not self._closing:
+            while not self._waiting and not self._closing and (self._broken or not self._lost):
                 self._changed.wait()
-            if not self._waiting:
-                return ""
-            text = self._waiting.popleft()
-            if self._lost and len(self._waiting) < self._limit // 2:
-                text = f"({self._lost} lines were not shown)\n{text}"
-                self._lost = 0
-            return text
+            if self._waiting:
+                return self._waiting.popleft()
+            return "" if self._broken else self._notice()
+
+    def _notice(self) -> str:
+        lost, self._lost = self._lost, 0
+        return f"({lost} lines were not shown)\n" if lost else ""
 
 
 def standard() -> Terminal:
