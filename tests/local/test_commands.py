@@ -1,5 +1,6 @@
 """`python -m local deploy`, `list`, `remove`, `logs` and `secret`, on what runs."""
 
+import ast
 import asyncio
 import os
 import sys
@@ -223,11 +224,17 @@ def test_our_own_annotations_make_sense() -> None:
             assert annotations.complaints(name, each["annotations"], {}) == [], name
 
 
-async def test_where_packages_are_missing_it_is_said(tmp_path: Path) -> None:
-    """As who has not said `make up` yet."""
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        ("", "is not there for"),  # as who has not said `make up` yet
+        ("sys.version_info = (3, 9)", "Stonechat needs Python 3.11 or newer"),
+    ],
+)
+async def test_what_is_missing_is_said_in_a_line(tmp_path: Path, before: str, told: str) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-S", "-I", "-c"),
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import runpy;"
+        f"import runpy, sys; sys.path.insert(0, {str(ROOT)!r}); {before}\n"
         "runpy.run_module('local', run_name='__main__')",
         cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE,
@@ -236,5 +243,9 @@ async def test_where_packages_are_missing_it_is_said(tmp_path: Path) -> None:
     _, err = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 1
     (line,) = err.decode().splitlines()
-    assert "is not there for" in line
-    assert "`make up`" in line
+    assert told in line
+
+
+@pytest.mark.parametrize("file", ["__init__.py", "__main__.py"])
+def test_any_python_reads_what_says_so(file: str) -> None:
+    ast.parse((ROOT / "local" / file).read_text(), feature_version=(3, 6))
