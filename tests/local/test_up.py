@@ -1,11 +1,14 @@
 """`make up` as its user sees it: what it prints, how it ends, what it leaves."""
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,9 +40,24 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+_started: list[Up] = []
+
+
 def start(folder: Path, environment: dict[str, str], *before: str) -> Up:
     options = ("--directory", str(folder), "--gateway-port", str(GATEWAY_PORT))
-    return Up(environment, *options, before=before)
+    up = Up(environment, *options, before=before)
+    _started.append(up)
+    return up
+
+
+@pytest.fixture(autouse=True)
+def ended() -> Iterator[None]:
+    """A test that failed leaves nothing to the next one."""
+    yield
+    while _started:
+        up = _started.pop()
+        up.process.kill()
+        up.process.wait(60)
 
 
 @pytest.fixture
@@ -89,7 +107,7 @@ def test_a_port_that_is_taken_is_named(folder: Path, environment: dict[str, str]
         taken.bind(("127.0.0.1", port))
         taken.listen()
         up = start(folder, environment)
-        line = up.until("failed")
+        line = up.until(" failed: ")
         assert f"connector-1 cannot start: port {port} is taken" in line
         assert f"process {os.getpid()}" in line
         assert up.end() == 1
@@ -133,7 +151,7 @@ def test_a_part_that_keeps_dying_is_given_up_and_all_stops(
     up.until("ready. Try")
     port = environment["STONECHAT_CONNECTOR_PORT"]
     with taken(int(port), up.pid("-m connector")):
-        line = up.until("failed")
+        line = up.until(" failed: ")
         assert f"connector-1 cannot start: port {port} is taken (process {os.getpid()}" in line
         assert "given up after 6 times in 300 s" in line
         assert up.end() == 1
@@ -221,17 +239,25 @@ def test_too_few_open_files_are_said(folder: Path, environment: dict[str, str]) 
 def test_who_does_not_read_the_log_holds_nobody_up(
     folder: Path, environment: dict[str, str]
 ) -> None:
-    up = start(folder, environment | {"STONECHAT_LOG_LEVEL": "debug"})
-    up.until("ready. Try")
+    up = start(folder, environment)
     assert up.process.stdout is not None
-    # No line is read from now on; the pipe is full soon, as stores that are not there are missed.
+    pipe = up.process.stdout.fileno()
+    fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 4096)
+    up.until("ready. Try")
+    # No line is read from now on, and connectors miss their stores aloud.
+    deadline, waiting = time.monotonic() + 30, array("i", [0])
+    while waiting[0] < 4096 - 500:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+        fcntl.ioctl(pipe, termios.FIONREAD, waiting)
+    log, size = folder / "log" / "connector-1.log", 0
     door = f"http://127.0.0.1:{environment['STONECHAT_CONNECTOR_PORT']}"
-    with httpx.Client(timeout=10) as http:
-        for number in range(300):
-            name = f"nobody.{number}" + "x" * 80
-            body = {"jsonrpc": "2.0", "id": 1, "method": name, "params": {}}
-            http.post(f"{door}/v1/rpc", json=body)
-        assert http.get(f"{door}/healthz").status_code == 200
+    for _ in range(3):  # it says more, and answers
+        while log.stat().st_size <= size:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        size = log.stat().st_size
+        assert httpx.get(f"{door}/healthz", timeout=10).status_code == 200
     up.process.terminate()
     assert up.end() == 0
 
