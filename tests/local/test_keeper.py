@@ -131,6 +131,6 @@ async def test_a_restart_meanwhile_is_not_undone(kept: Kept) -> None:
     (kept.folder / "broken").unlink()
     await kept.part.restart()
     pid = kept.part.pid
-    await kept.until(lambda: len(kept.told) == 2)
+    await kept.part.revive()
     assert kept.part.pid == pid
     await kept.die()
