@@ -100,6 +100,8 @@ class Part:
             self._said = ""
             self._process = await self._spawn()
             await self._until_healthy()
+            if self._stopping:  # somebody stopped it before there was a process to end
+                await self.kill()
         except OSError as error:
             raise PartFailedError(f"{self.name} cannot start: {error}") from None
         except BaseException:
