@@ -1,6 +1,11 @@
 # make up | test | test-infra | test-openfaas | lint | clean; everything else is below them.
+#
+#   make up STACK=two       a second system beside the first, in .local-two, on ports of its own
+#   make clean STACK=two    removes what it has kept
 PYTHON ?= python3
 CONNECTORS ?= 1
+STACK ?=
+FOLDER := .local$(if $(STACK),-$(STACK))
 PY := .venv/bin/python
 UV := .venv/bin/uv
 # Nothing is installed but what a lock has the hash of.
@@ -12,7 +17,7 @@ ROUNDS ?= 1
 .PHONY: up fast-store reference test test-infra test-openfaas bench faults lint format lock install clean distclean
 
 up: .venv/installed
-	@exec $(PY) -m local up --connectors $(CONNECTORS)
+	@exec $(PY) -m local up --connectors $(CONNECTORS) $(if $(STACK),--stack "$(STACK)")
 
 # A document store that is ten times as fast, where Rust is installed.
 fast-store:
@@ -67,8 +72,12 @@ lock: .venv/installed
 
 install: .venv/installed
 
+# Not while it runs: the lock is held then.
 clean:
-	rm -rf .local
+	@if [ -e "$(FOLDER)/lock" ] && ! $(PYTHON) -c 'import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)' "$(FOLDER)/lock" 2>/dev/null; then \
+	  echo "a stack runs in $(FOLDER) (process $$(cat "$(FOLDER)/lock")): stop it first"; exit 1; \
+	fi
+	rm -rf "$(FOLDER)"
 
 distclean: clean
 	rm -rf .venv .tools .mypy_cache .pytest_cache .ruff_cache .hypothesis

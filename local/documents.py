@@ -23,17 +23,23 @@ class Server(NamedTuple):
 
 def server(folder: Path, wanted: str | None = None) -> Server:
     """The server of the stack that keeps its documents in this folder. Raises `ValueError` where
-    there is none of the name that is wanted."""
+    there is none of the name that is wanted, or it is not installed."""
     python, rust = Server(PYTHON, folder / "data"), Server(RUST, folder / "data-rust")
-    for each in (python, rust):
-        if each.data.exists():
-            return each
-    match wanted:
-        case None:
-            return rust if rust.program.exists() else python
-        case "python":
-            return python
-        case "rust":
-            return rust
-        case _:
-            raise ValueError(f"STONECHAT_LOCAL_STORE is python or rust, not {wanted}")
+    chosen = next((each for each in (python, rust) if each.data.exists()), None)
+    if chosen is None:
+        match wanted:
+            case None:
+                chosen = rust if rust.program.exists() else python
+            case "python":
+                chosen = python
+            case "rust":
+                chosen = rust
+            case _:
+                raise ValueError(f"STONECHAT_LOCAL_STORE is python or rust, not {wanted}")
+    if not chosen.program.exists():
+        how = "make fast-store" if chosen is rust else "make up"
+        raise ValueError(
+            f"the documents in {folder} need {chosen.program.name}, which is not installed: "
+            f"`{how}` does it"
+        )
+    return chosen

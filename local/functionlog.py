@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,6 +58,14 @@ class FunctionLog:
         """Answers the request with the lines."""
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
+        with suppress(ConnectionResetError):  # who read it went away
+            await self._tell(request, response, query, log)
+            await response.write_eof()
+        return response
+
+    async def _tell(
+        self, request: web.Request, response: web.StreamResponse, query: Query, log: Path
+    ) -> None:
         text, position = _read(log, 0)
         lines = text.splitlines()
         if query.tail is not None:
@@ -71,8 +80,6 @@ class FunctionLog:
             if transport is None or transport.is_closing():
                 break
             await _pause(self._closing)
-        await response.write_eof()
-        return response
 
 
 async def _write(response: web.StreamResponse, query: Query, lines: list[bytes]) -> None:

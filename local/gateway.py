@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -121,7 +122,8 @@ def _passed(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
 
 
 def _tell(part: str, line: str) -> None:
-    print(journal.wrapped(part, line), flush=True)
+    with suppress(OSError):  # who prints goes on where nobody can take it
+        print(journal.wrapped(part, line), flush=True)
 
 
 async def serve(stack: Path, directory: Path, contexts: Path, port: int) -> None:

@@ -4,8 +4,9 @@ Each returns True, or False, or raises `OSError` or `EOFError` where nobody is t
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import bson
 
@@ -14,6 +15,7 @@ from local import ports
 Check = Callable[[], Awaitable[bool]]
 
 _OP_MSG = 2013  # of MongoDB's wire protocol
+_PING: Mapping[str, Any] = {"ping": 1, "$db": "admin"}
 
 
 @asynccontextmanager
@@ -35,16 +37,16 @@ async def http(port: int, path: str, says: bytes = b"") -> bool:
         return head.split(b" ", 2)[1:2] == [b"200"] and says in body
 
 
-async def redis(port: int) -> bool:
-    """PING is answered, so the data are loaded."""
+async def redis(port: int, command: str = "PING", says: bytes = b"+PONG\r\n") -> bool:
+    """The command has this answer; with PING it says that the data are loaded."""
     async with _connection(port) as (reader, writer):
-        writer.write(b"PING\r\n")
-        return await reader.readline() == b"+PONG\r\n"
+        writer.write(command.encode() + b"\r\n")
+        return await reader.readline() == says
 
 
-async def mongo(port: int) -> bool:
-    """The `ping` command is answered with ok."""
-    body = bytes(5) + bson.encode({"ping": 1, "$db": "admin"})
+async def mongo(port: int, command: Mapping[str, Any] = _PING) -> bool:
+    """The command, which names its `$db`, is answered with ok."""
+    body = bytes(5) + bson.encode(command)
     numbers = (16 + len(body), 1, 0, _OP_MSG)
     async with _connection(port) as (reader, writer):
         writer.write(b"".join(number.to_bytes(4, "little") for number in numbers) + body)

@@ -2,10 +2,8 @@
 
 import json
 import re
-import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -47,17 +45,6 @@ class Journal:
 
     def _paint(self, text: str, colour: int) -> str:
         return f"\x1b[{colour}m{text}\x1b[0m" if self._colour and colour else text
-
-
-def to_terminal() -> Journal:
-    """A journal on standard output, which may go away."""
-
-    def write(text: str) -> None:
-        with suppress(OSError):
-            sys.stdout.write(text)
-            sys.stdout.flush()
-
-    return Journal(write, sys.stdout.isatty())
 
 
 def plain(line: str) -> str:

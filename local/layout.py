@@ -8,12 +8,15 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
-from local import ports
+from local import folder, ports
+from shared import secretfiles
 from shared.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 ENV_FILE = "stonechat.env"
 SETTINGS = "settings.env"
+GATEWAY_PORT = 8080
+_OF_PROCESSES = frozenset({"STONECHAT_ENV_FILE", "STONECHAT_CONNECTOR_PORT", "STONECHAT_FUNCTION"})
 
 # What is bounded for people in a house: here everybody comes from one address, nobody has friends
 # yet, and tests and benchmarks make thousands of people and groups in a minute.
@@ -98,6 +101,17 @@ class Layout:
             found["STONECHAT_S3_URL"] = f"http://{ports.LOOPBACK}:{self.s3_port}"
         return found
 
+    def write_settings(self) -> None:
+        """Its owner's alone: an address may carry a password. Raises `OSError`."""
+        given = self.child_environment()
+        quoted = {name: given[name].replace("\\", "\\\\").replace("'", "\\'") for name in given}
+        lines = [
+            f"{name}='{quoted[name]}'"
+            for name in sorted(given)
+            if name.startswith("STONECHAT_") and name not in _OF_PROCESSES
+        ]
+        secretfiles.write(self.directory, self.settings_file.name, "\n".join(lines))
+
 
 def settings_file() -> Path | None:
     """What `STONECHAT_ENV_FILE` names, or else `stonechat.env` where it is there."""
@@ -107,25 +121,39 @@ def settings_file() -> Path | None:
     return Path(ENV_FILE) if Path(ENV_FILE).exists() else None
 
 
-def from_environment(directory: Path, connectors: int, gateway_port: int) -> Layout:
-    """The layout of `make up`: the default ports, and what the environment or the file
-    `stonechat.env` points elsewhere is not started."""
+def from_environment(directory: Path, connectors: int, gateway_port: int | None = None) -> Layout:
+    """The layout of `make up`: the default ports, or for a stack beside the first one others, and
+    what the environment or the file `stonechat.env` points elsewhere is not started. Raises
+    `FolderError`."""
     file = settings_file()
     kept = dotenv_values(file) if file else {}
     given = {name: value for name, value in kept.items() if value is not None}
     given |= {name: value for name, value in os.environ.items() if name.startswith("STONECHAT_")}
     config = Settings(_env_file=file)
+    stores = {
+        name: urlsplit(url).port or 0
+        for name, url in (
+            ("STONECHAT_REDIS_URL", config.redis_url),
+            ("STONECHAT_MONGO_URL", config.mongo_url),
+            ("STONECHAT_S3_URL", config.s3_url),
+        )
+        if name not in given
+    }
+    beside = folder.offset(directory, (*stores.values(), GATEWAY_PORT, config.connector_port))
+    gateway = gateway_port or GATEWAY_PORT + beside
 
-    def port(name: str, url: str) -> int | None:
-        return None if name in given else urlsplit(url).port
+    def port(name: str) -> int | None:
+        return stores[name] + beside if name in stores else None
 
     return Layout(
         directory=directory,
-        redis_port=port("STONECHAT_REDIS_URL", config.redis_url),
-        mongo_port=port("STONECHAT_MONGO_URL", config.mongo_url),
-        s3_port=port("STONECHAT_S3_URL", config.s3_url),
-        gateway_port=None if "STONECHAT_GATEWAY_URL" in given else gateway_port,
-        connector_ports=tuple(config.connector_port + number for number in range(connectors)),
+        redis_port=port("STONECHAT_REDIS_URL"),
+        mongo_port=port("STONECHAT_MONGO_URL"),
+        s3_port=port("STONECHAT_S3_URL"),
+        gateway_port=None if "STONECHAT_GATEWAY_URL" in given else gateway,
+        connector_ports=tuple(
+            config.connector_port + beside + number for number in range(connectors)
+        ),
         environment=given,
     )
 

@@ -35,19 +35,23 @@ class Part:
         environment: Mapping[str, str],
         log: Path,
         check: Check,
+        alive: Check | None = None,
         used_ports: Sequence[int] = (),
         folder: Path | None = None,
         tell: Tell | None = None,
         patience: float = 30.0,
         grace: float = 15.0,
     ) -> None:
-        """`folder` is where it works; `tell` gets its lines, which are in its log in any case;
-        `patience`: seconds to become healthy; `grace`: seconds to end after SIGTERM."""
+        """`check`: whether it is ready, for which a start waits; `alive`: whether it runs, which is
+        enough where it starts again by itself (the same without it). `folder` is where it works;
+        `tell` gets its lines, which are in its log in any case; `patience`: seconds to become
+        healthy; `grace`: seconds to end after SIGTERM."""
         self.name = name
         self._command = command
         self._environment = environment
         self._log = log
         self._check = check
+        self._alive = alive or check
         self._ports = used_ports
         self._folder = folder
         self._tell = tell
@@ -55,9 +59,11 @@ class Part:
         self._grace = grace
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
+        self._said = ""  # last, which its log may have had no room for
         self._stopping = False
         self._settled = asyncio.Event()  # no other process is about to take its place
         self._settled.set()
+        self._changing = asyncio.Lock()  # one start at a time, whoever asks for it
 
     @property
     def pid(self) -> int:
@@ -81,35 +87,53 @@ class Part:
         return self._stopping
 
     async def start(self) -> None:
-        """Starts the process and returns when it is healthy. Raises `PartFailedError`."""
+        """Starts the process and returns when it is ready. Raises `PartFailedError`."""
+        async with self._changing:
+            await self._start(self._check)
+
+    async def revive(self) -> None:
+        """As `start`, unless somebody else has started it or stopped it meanwhile, but returns
+        when it is alive: what else it waits for may be about to start again, too."""
+        async with self._changing:
+            if not self.running and not self._stopping:
+                await self._start(self._alive, again=True)
+
+    async def _start(self, check: Check, *, again: bool = False) -> None:
         for port in self._ports:
             if not ports.is_free(port):
                 raise PartFailedError(
                     f"{self.name} cannot start: port {port} is taken{ports.owner(port)}"
                 )
         self._stopping = False
-        output.rotate(self._log)
         try:
+            output.rotate(self._log)
+            self._said = ""
             self._process = await self._spawn()
-            await self._until_healthy()
+            await self._until(check)
+            if self._stopping:  # somebody stopped it before there was a process to end
+                await self.kill()
         except OSError as error:
             raise PartFailedError(f"{self.name} cannot start: {error}") from None
         except BaseException:
+            stopped = self._stopping  # by somebody else, while it started
             await self.kill()
+            self._stopping = stopped or not again
             raise
 
     async def restart(self) -> None:
-        """Another process in its place, for whoever waits for it too. Raises `PartFailedError`,
-        and counts as dead then."""
-        self._settled.clear()
-        try:
-            await self.stop()
-            await self.start()
-        except PartFailedError:
-            self._stopping = False
-            raise
-        finally:
-            self._settled.set()
+        """Another process in its place, for whoever waits for it too; returns when it is ready.
+        Raises `PartFailedError`: it counts as dead then, or runs and lacks something."""
+        async with self._changing:
+            self._settled.clear()
+            try:
+                await self.stop()
+                await self._start(self._alive)
+            except PartFailedError:
+                self._stopping = False
+                raise
+            finally:
+                self._settled.set()
+        await self._until(self._check)
 
     async def wait(self) -> None:
         """Returns when the part was stopped. Raises `PartFailedError` where it died."""
@@ -157,14 +181,19 @@ class Part:
                 preexec_fn=die_with_parent,
             )
         if self._tell:
-            tell, name = self._tell, self.name
             assert process.stdout is not None
-            self._reader = asyncio.create_task(
-                output.copy(process.stdout, self._log, lambda line: tell(name, line))
-            )
+            self._reader = asyncio.create_task(output.copy(process.stdout, self._log, self._heard))
         return process
 
-    async def _until_healthy(self) -> None:
+    def _heard(self, line: str) -> None:
+        self._said = line if line.strip() else self._said
+        if self._tell is not None:
+            self._tell(self.name, line)
+
+    def _last_words(self) -> str:
+        return journal.plain(self._said or output.last_line(self._log))
+
+    async def _until(self, check: Check) -> None:
         assert self._process is not None
         deadline = asyncio.get_running_loop().time() + self._patience
         while True:
@@ -172,12 +201,11 @@ class Part:
                 why = await self._obituary(self._process.returncode)
                 raise PartFailedError(f"{self.name} did not start {why}")
             with suppress(OSError, TimeoutError, EOFError):
-                if await asyncio.wait_for(self._check(), _CHECK_SECONDS):
+                if await asyncio.wait_for(check(), _CHECK_SECONDS):
                     return
             if asyncio.get_running_loop().time() > deadline:
-                said = journal.plain(output.last_line(self._log))
                 raise PartFailedError(
-                    f"{self.name} was not ready after {self._patience:.0f} s: {said}"
+                    f"{self.name} was not ready after {self._patience:.0f} s: {self._last_words()}"
                 )
             await asyncio.sleep(_POLL)
 
@@ -185,7 +213,7 @@ class Part:
         self._kill_group()  # what it started may still hold its output open
         await self._all_read()
         ended = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return f"({ended}): {journal.plain(output.last_line(self._log))}"
+        return f"({ended}): {self._last_words()}"
 
     def _kill_group(self) -> None:
         assert self._process is not None

@@ -85,7 +85,8 @@ class Replica:
                 since = loop.time()
                 code = await asyncio.shield(self._process.ended)
                 self._process = None
-                logger.warning("function_died", function=self._name, code=code)
+                said = self._last_words()
+                logger.warning("function_died", function=self._name, code=code, said=said)
                 if loop.time() - since > _STABLE_SECONDS:
                     backoff.reset()
                 else:

@@ -1,42 +1,52 @@
 """The stack: all parts of one layout, started in order and stopped in reverse."""
 
 import asyncio
-import fcntl
 import functools
-import os
 import sys
 from typing import Self
 
 import httpx
 
-from local import health, journal
+from local import health, journal, readiness
 from local.control import Control
-from local.deployment import read_stack
+from local.deployment import StackFileError, read_stack
+from local.folder import Claim, FolderError, Running
+from local.keeper import Keeper
 from local.layout import Layout
 from local.part import Part, PartFailedError, Tell
+from local.room import MEGABYTES, Room
 from local.stores import stores
 from shared import secretfiles
 
 _OPERATOR_SECONDS = 120.0
-_READY_SECONDS = 30.0
-_READY_APART = 0.2  # seconds between two looks
-_OF_PROCESSES = frozenset({"STONECHAT_ENV_FILE", "STONECHAT_CONNECTOR_PORT", "STONECHAT_FUNCTION"})
 
 
 class Stack:
     """`async with Stack(layout) as stack:` has everything running and healthy inside."""
 
-    def __init__(self, layout: Layout, tell: Tell | None = None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        tell: Tell | None = None,
+        *,
+        keep: bool = False,
+        room: int = MEGABYTES,
+    ) -> None:
         """`tell` gets the log lines of our own parts, the stores' errors and what is done here;
-        without it they are only in the layout's folder."""
+        without it they are only in the layout's folder. With `keep` a part that dies is started
+        again, and the stores write nothing while fewer than `room` MB are free."""
         self.layout = layout
         self._tell = tell
         self._starting = False
-        self._lock: int | None = None
-        self._started: list[Part] = []
+        self._claimed: Claim | None = None
+        self._keep = keep
+        self._keepers: list[asyncio.Task[None]] = []
+        self._given_up = asyncio.Event()
+        self._why = ""
         self._control = Control(layout.directory, self._asked)
         self.stores = {part.name: part for part in stores(layout, tell)}
         self._hear = None if tell is None else functools.partial(self._pass_on, tell)
+        self._room = self._of_stores(room)
         self.gateway = self._gateway(layout.gateway_port)
         self.connectors = [
             self._connector(number, port) for number, port in enumerate(layout.connector_ports, 1)
@@ -88,41 +98,55 @@ class Stack:
 
     async def start_stores(self) -> None:
         """The stores alone."""
-        self.layout.directory.mkdir(parents=True, exist_ok=True)
-        self._claim()
-        secretfiles.create_missing(self.layout.secrets)
-        self._write_settings()
+        try:
+            self._claimed = Claim(self.layout.directory)
+            secretfiles.create_missing(self.layout.secrets)
+            self.layout.write_settings()
+        except FolderError as error:
+            raise PartFailedError(str(error)) from None
+        except OSError as error:
+            await self.stop()
+            raise PartFailedError(f"cannot write secrets and settings: {error}") from None
         await self._start("stores", *self.stores.values())
+        if self._keep and self.stores:
+            self._keepers.append(asyncio.create_task(self._room.watch()))
 
     async def start_rest(self) -> None:
         """What needs the stores."""
         if self.gateway is not None:
             await self._start("functions", self.gateway)
         await self._start("connectors", *self.connectors)
-        await self._until_ready()
-        await self._control.open()
+        try:
+            await self._functions_ready()
+            await self._control.open()
+            if self._claimed is not None:
+                where = self.layout
+                self._claimed.tell(Running(where.gateway_url, where.door_urls, str(where.secrets)))
+        except BaseException as error:
+            await self.stop()
+            if isinstance(error, FolderError | StackFileError | OSError):
+                raise PartFailedError(str(error)) from None
+            raise
 
     async def failed(self) -> str:
-        """Returns when a part died: which, and why, in one line."""
-        waits = [asyncio.create_task(part.wait()) for part in self._started]
-        try:
-            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_EXCEPTION)
-            return next((str(task.exception()) for task in done if task.exception()), "stopped")
-        finally:
-            for task in waits:
-                task.cancel()
+        """Returns when a part died so often that it is given up: which, and why, in one line."""
+        await self._given_up.wait()
+        return self._why
 
     async def stop(self) -> None:
         """Stops what runs: connectors first, so that they can answer what they accepted."""
         await self._control.close()
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        self._keepers.clear()
         await asyncio.gather(*(part.stop() for part in self.connectors))
         if self.gateway is not None:
             await self.gateway.stop()
         await asyncio.gather(*(part.stop() for part in self.stores.values()))
-        self._started.clear()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        if self._claimed is not None:
+            self._claimed.release()
+            self._claimed = None
 
     async def kill(self) -> None:
         """Ends everything at once."""
@@ -139,8 +163,7 @@ class Stack:
                     return f"nobody knows how to restart {word!r}"
         except (PartFailedError, httpx.HTTPError, secretfiles.SecretMissingError) as error:
             return str(error) or type(error).__name__
-        if self._tell is not None:
-            self._tell("local", f"{word} restarted")
+        self._say(f"{word} restarted")
         return ""
 
     def _operator(self) -> httpx.AsyncClient:
@@ -152,57 +175,18 @@ class Stack:
             base_url=self.layout.gateway_url, auth=(user, password), timeout=_OPERATOR_SECONDS
         )
 
-    def _claim(self) -> None:
-        """The layout's folder is ours until `stop`, or until this process ends."""
-        lock = os.open(self.layout.directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise PartFailedError(f"another stack runs in {self.layout.directory}") from None
-        self._lock = lock
-
-    def _write_settings(self) -> None:
-        """Its owner's alone: an address may carry a password."""
-        given = self.layout.child_environment()
-        quoted = {name: given[name].replace("\\", "\\\\").replace("'", "\\'") for name in given}
-        lines = [
-            f"{name}='{quoted[name]}'"
-            for name in sorted(given)
-            if name.startswith("STONECHAT_") and name not in _OF_PROCESSES
-        ]
-        secretfiles.write(self.layout.directory, self.layout.settings_file.name, "\n".join(lines))
-
-    async def _until_ready(self) -> None:
+    async def _functions_ready(self) -> None:
         """Returns when the functions of the stack file have what they need. Raises
-        `PartFailedError` where one has not for too long."""
-        if self.gateway is None:
-            return
-        waiting = [each.deployment.name for each in read_stack(self.layout.stack_file)]
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + _READY_SECONDS
-        async with self._operator() as http:
-            while waiting:
-                answers = await asyncio.gather(
-                    *(http.get(f"/function/{name}/_/ready") for name in waiting)
-                )
-                told = {
-                    name: answer.text.strip()
-                    for name, answer in zip(waiting, answers, strict=True)
-                    if answer.status_code != 200
-                }
-                waiting = list(told)
-                if waiting and loop.time() > deadline:
-                    await self.stop()
-                    raise PartFailedError(f"function {waiting[0]}: {told[waiting[0]]}")
-                if waiting:
-                    await asyncio.sleep(_READY_APART)
+        `PartFailedError`."""
+        if self.gateway is not None:
+            names = [each.deployment.name for each in read_stack(self.layout.stack_file)]
+            async with self._operator() as http:
+                await readiness.until_ready(http, names)
 
     async def _start(self, stage: str, *parts: Part) -> None:
         """Starts them side by side, and says so in one line."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        self._started += parts
         starts = [asyncio.create_task(part.start()) for part in parts]
         self._starting = True
         try:
@@ -215,14 +199,39 @@ class Stack:
             raise
         finally:
             self._starting = False
-        if self._tell is not None and parts:
+        if parts:
             names = ", ".join(part.name for part in parts)
-            self._tell("local", f"{stage} ready after {loop.time() - began:.1f} s ({names})")
+            self._say(f"{stage} ready after {loop.time() - began:.1f} s ({names})")
+        if self._keep:
+            self._keepers += [asyncio.create_task(self._kept(part)) for part in parts]
 
     def _pass_on(self, tell: Tell, part: str, line: str) -> None:
         """Tells what a part says; while it starts, only what is not as it should be."""
         if not (self._starting and journal.is_routine(line)):
             tell(part, line)
+
+    async def _kept(self, part: Part) -> None:
+        try:
+            await Keeper(part, self._say, lambda: self._room.low).run()
+        except PartFailedError as failure:
+            self._why = self._why or str(failure)
+            self._given_up.set()
+
+    def _say(self, line: str) -> None:
+        if self._tell is not None:
+            self._tell("local", line)
+
+    def _of_stores(self, megabytes: int) -> Room:
+        def store(name: str, port: int | None) -> tuple[Part, int] | None:
+            return None if port is None else (self.stores[name], port)
+
+        return Room(
+            self.layout.directory,
+            megabytes,
+            self._say,
+            mongo=store("mongo", self.layout.mongo_port),
+            valkey=store("valkey", self.layout.redis_port),
+        )
 
     def _gateway(self, port: int | None) -> Part | None:
         if port is None:
@@ -250,6 +259,7 @@ class Stack:
             environment=environment,
             log=self.layout.logs / f"connector-{number}.log",
             check=functools.partial(health.http, port, "/readyz"),
+            alive=functools.partial(health.http, port, "/healthz"),
             used_ports=[port],
             tell=self._hear,
             grace=20.0,

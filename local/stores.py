@@ -72,6 +72,8 @@ def _valkey(layout: Layout, port: int, tell: Tell | None) -> Part:
         "save": "60 1",
         "appendonly": "yes",
         "appendfsync": "everysec",
+        # What it holds is soft: a full disk is no reason to refuse commands (see `room`).
+        "stop-writes-on-bgsave-error": "no",
         "daemonize": "no",
     }
     command = [str(get_binary_path())]
@@ -90,7 +92,7 @@ def _secantus(layout: Layout, port: int, tell: Tell | None) -> Part:
     )
     command = [str(program), "--config", str(config), "--sync-on-commit", "--cache-size", "1G"]
     command += ["--host", ports.LOOPBACK, "--port", str(port), "--log-level", "WARNING"]
-    command += ["--storage-path", str(data)]
+    command += ["--storage-path", str(data), "--enable-test-commands"]  # which `room` needs
     check = functools.partial(health.mongo, port)
     return _part(layout, "mongo", [port], command, check, tell)
 

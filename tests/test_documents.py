@@ -14,6 +14,8 @@ RUN_BY = {
     "sdk/python/README.md": "tests/system/test_newcomer.py",
     "examples/README.md": "tests/system/test_newcomer.py",
     "docs/writing-a-function.md": "tests/system/test_walk.py",
+    "docs/operating.md#On one machine": "tests/system/test_walk.py",
+    "docs/operating.md#Is it in order?": "tests/system/test_newcomer.py",
     "docs/operating.md#The connectors' key": "tests/system/test_rotation.py",
     "docs/operating.md#The metrics token": "tests/system/test_rotation.py",
     "docs/operating.md#The signing key": "tests/system/test_rotation.py",

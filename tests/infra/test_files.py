@@ -110,6 +110,14 @@ def test_compose_points_at_its_own_stores() -> None:
         assert SERVICES[address.split(":")[0]]["healthcheck"]
 
 
+def test_compose_starts_again_what_ends_and_knows_what_is_well() -> None:
+    for name, service in COMPOSE["services"].items():
+        assert service["restart"] == "unless-stopped", name
+        assert service["healthcheck"]["test"][0] == "CMD", name
+    ours = COMPOSE["services"]["stonechat"]
+    assert all(each["condition"] == "service_healthy" for each in ours["depends_on"].values())
+
+
 def test_every_image_has_a_version() -> None:
     images = [each["image"] for each in SERVICES.values() if "image" in each]
     files = [*DOCKERFILES, chart.ROOT / "template/stonechat/Dockerfile"]

@@ -94,6 +94,31 @@ async def test_one_that_is_never_ready_is_ended(make: Make) -> None:
     assert not part.running
 
 
+async def test_one_that_lives_and_is_not_ready_is_left_to_become_so(
+    make: Make, tmp_path: Path
+) -> None:
+    async def alive() -> bool:
+        return (tmp_path / "alive").exists()
+
+    program = "import pathlib, signal\npathlib.Path('alive').touch()\nsignal.pause()"
+    part = make(program, alive=alive, patience=1)
+    with pytest.raises(PartFailedError, match="thing was not ready after 1 s"):
+        await part.start()
+    assert not part.running
+    (tmp_path / "ready").touch()
+    await part.start()
+    (tmp_path / "ready").unlink()
+    with pytest.raises(PartFailedError, match="thing was not ready after 1 s"):
+        await part.restart()
+    assert part.running
+    part.signal(signal.SIGKILL)
+    with pytest.raises(PartFailedError, match="thing died"):
+        await part.wait()
+    await part.revive()
+    assert part.running
+    await part.stop()
+
+
 async def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     async def check() -> bool:
         return False

@@ -16,7 +16,7 @@ from local.stack import Stack
 
 async def test_a_folder_belongs_to_one_stack(stores: Stack) -> None:
     other = Stack(on_free_ports(stores.layout.directory, connectors=0))
-    with pytest.raises(PartFailedError, match="another stack runs in"):
+    with pytest.raises(PartFailedError, match=r"another stack runs in .* already"):
         await other.start_stores()
     await other.stop()
 
@@ -37,6 +37,8 @@ def test_a_new_stack_has_the_faster_document_store(folder: Path) -> None:
     assert documents.server(folder).program == documents.PYTHON
     with pytest.raises(ValueError, match="STONECHAT_LOCAL_STORE is python or rust"):
         documents.server(folder, "mongod")
+    with pytest.raises(ValueError, match="RUST, which is not installed: `make fast-store`"):
+        documents.server(folder, "rust")
 
 
 @pytest.mark.parametrize("wanted", [None, "python", "rust"])
@@ -44,6 +46,9 @@ def test_a_stack_keeps_the_document_store_it_began_with(folder: Path, wanted: st
     began = documents.server(folder, "rust")
     began.data.mkdir()
     assert documents.server(folder, wanted) == began
+    began.program.unlink()
+    with pytest.raises(ValueError, match="which is not installed"):
+        documents.server(folder, wanted)
     began.data.rmdir()
     began = documents.server(folder, "python")
     began.data.mkdir()

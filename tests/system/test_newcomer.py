@@ -1,5 +1,5 @@
 """The pages that a newcomer follows, typed as they stand on the documented ports: README.md,
-docs/quick-start.md, sdk/python/README.md, examples/README.md and a part of docs/operating.md."""
+docs/quick-start.md, sdk/python/README.md, examples/README.md and parts of docs/operating.md."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,6 +37,8 @@ async def test_the_first_pages(newcomer: Newcomer) -> None:
     shown = await newcomer.follow(metrics)
     assert "stonechat_sessions" in shown
     assert "stonechat_calls_total" in shown
+    (order,) = running("docs/operating.md", "Is it in order?")
+    await newcomer.follow(order)
     assert newcomer.up is not None
     await newcomer.up.end()
     assert "stopped" in newcomer.up.shown.splitlines()[-1]

@@ -1,5 +1,5 @@
-"""The documentation, followed: docs/writing-a-function.md by those without faas-cli, and what
-docs/quick-start.md says of HTTP."""
+"""The documentation, followed: docs/writing-a-function.md by those without faas-cli, what
+docs/operating.md says of one machine, and what docs/quick-start.md says of HTTP."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,7 @@ async def test_ten_minutes_without_faas_cli(stack: Stack, tmp_path: Path) -> Non
         "STONECHAT_URL": layout.connector_urls[0],
         "STONECHAT_ENV_FILE": os.devnull,
         "PYTHONPATH": str(ROOT),
-        "DEPLOY_OPTIONS": f" --gateway-port {layout.gateway_port} --directory {layout.directory}",
+        "DEPLOY_OPTIONS": f" --directory {layout.directory}",
     }
     told = await Walk(tmp_path, environment).go(faas=False)
     entries = orjson.loads(told[-1])["entries"]
@@ -32,6 +32,21 @@ async def test_ten_minutes_without_faas_cli(stack: Stack, tmp_path: Path) -> Non
     ]
     assert entries[1]["body"] == {"question": "Tea?", "options": ["yes", "no"]}
     assert (entries[2]["ref"], entries[2]["body"]) == (2, {"option": 0})
+
+
+async def test_operating_what_is_deployed(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / ".local").symlink_to(stack.layout.directory)
+    (tmp_path / "stack.yml").symlink_to(ROOT / "stack.yml")
+    mine = {key: value for key, value in os.environ.items() if not key.startswith("STONECHAT_")}
+    deployed, secrets = commands("operating.md", "On one machine")
+    told = await Shell(tmp_path, mine).run(f"set -euo pipefail\n{deployed}")
+    assert "message.send" in told
+    assert told.splitlines()[-1].startswith("deployed presence: presence.get ")
+    told = await Shell(tmp_path, mine).run(f"set -euo pipefail\n{secrets}")
+    lines = told.splitlines()
+    assert lines[1].startswith("updated our-key: ")
+    assert "our-key" in lines
+    assert lines[-1] == "removed our-key"
 
 
 async def test_a_first_call_over_http(stack: Stack, tmp_path: Path, name: str) -> None:
