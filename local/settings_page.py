@@ -110,7 +110,8 @@ def _variable(name: str) -> str:
 
 
 def _default(value: Any) -> str:
-    return "" if value in (None, "") else f"`{value}`"
+    told = str(value).lower() if isinstance(value, bool) else value
+    return "" if told in (None, "") else f"`{told}`"
 
 
 def _row(*cells: str) -> str:

@@ -174,7 +174,8 @@ ExistingFile = Annotated[Path, AfterValidator(_file), Expected("the path of a fi
 
 
 def expected(field: FieldInfo) -> str:
-    """What a setting has to be: `a whole number from 0 to 65535`."""
+    """What a setting has to be: `a whole number from 0 to 65535`. Raises `TypeError` where its form
+    has no words yet."""
     annotation: Any = field.annotation
     metadata = [*field.metadata]
     if get_origin(annotation) in (Union, UnionType):  # a form, or None
@@ -187,10 +188,14 @@ def expected(field: FieldInfo) -> str:
             return each.text
     if get_origin(annotation) is Literal:
         return f"one of {', '.join(get_args(annotation))}"
+    if annotation is bool:
+        return "true or false"
     if annotation in (int, float):
         number = "a whole number" if annotation is int else "a number"
         return f"{number} {_bounds(metadata)}"
-    return "a path"
+    if annotation is Path:
+        return "a path"
+    raise TypeError(f"no words for {annotation}")
 
 
 def _bounds(metadata: Sequence[Any]) -> str:

@@ -22,7 +22,12 @@ Needs = Callable[[Settings], Iterable[str]]
 
 REFUSED = 2  # the exit code of a process that does not start like this
 
-_TYPES = {"int": "is no whole number", "float": "is no number", "finite": "is no number"}
+_TYPES = {
+    "int": "is no whole number",
+    "float": "is no number",
+    "finite": "is no number",
+    "bool": "is neither",
+}
 
 
 def of_connector(config: Settings) -> list[str]:

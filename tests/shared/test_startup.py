@@ -33,6 +33,7 @@ WRONG = {
     "GATEWAY_URL": "ftp://gateway",
     "TRUSTED_PROXIES": "10.0.0.0/99",
     "LOG_LEVEL": "loud",
+    "LOG_QUOTES": "perhaps",
     "CONNECTOR_PORT": "tcp://10.0.0.1:8001",
     "CONNECTOR_HOST": "a host",
     "STORE_TIMEOUT": "inf",
