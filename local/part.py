@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from local import journal, output, ports
-from local.health import Check
+from local.health import Check, LackingError
 
 Tell = Callable[[str, str], None]  # (part's name, line)
 
@@ -196,16 +196,22 @@ class Part:
     async def _until(self, check: Check) -> None:
         assert self._process is not None
         deadline = asyncio.get_running_loop().time() + self._patience
+        lacks = ""
         while True:
             if self._process.returncode is not None:
                 why = await self._obituary(self._process.returncode)
                 raise PartFailedError(f"{self.name} did not start {why}")
-            with suppress(OSError, TimeoutError, EOFError):
+            try:
                 if await asyncio.wait_for(check(), _CHECK_SECONDS):
                     return
+            except LackingError as error:
+                lacks = str(error)
+            except (OSError, TimeoutError, EOFError):
+                pass
             if asyncio.get_running_loop().time() > deadline:
+                why = lacks or self._last_words()
                 raise PartFailedError(
-                    f"{self.name} was not ready after {self._patience:.0f} s: {self._last_words()}"
+                    f"{self.name} was not ready after {self._patience:.0f} s: {why}"
                 )
             await asyncio.sleep(_POLL)
 

@@ -258,7 +258,7 @@ class Stack:
             [sys.executable, "-m", "connector"],
             environment=environment,
             log=self.layout.logs / f"connector-{number}.log",
-            check=functools.partial(health.http, port, "/readyz"),
+            check=functools.partial(health.ready, port),
             alive=functools.partial(health.http, port, "/healthz"),
             used_ports=[port],
             tell=self._hear,

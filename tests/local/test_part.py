@@ -10,6 +10,7 @@ from textwrap import dedent
 
 import pytest
 
+from local.health import LackingError
 from local.part import Part, PartFailedError
 
 # Ready when it wrote a file; ends at SIGTERM, and says so.
@@ -117,6 +118,24 @@ async def test_one_that_lives_and_is_not_ready_is_left_to_become_so(
     await part.revive()
     assert part.running
     await part.stop()
+
+
+async def test_what_one_lacks_is_said_rather_than_its_last_line(tmp_path: Path) -> None:
+    async def check() -> bool:
+        raise LackingError("the store does not answer")
+
+    program = "import signal\nprint('busy', flush=True)\nsignal.pause()"
+    part = Part(
+        "thing",
+        [sys.executable, "-c", program],
+        environment=dict(os.environ),
+        log=tmp_path / "log",
+        check=check,
+        patience=1,
+    )
+    with pytest.raises(PartFailedError, match="ready after 1 s: the store does not answer"):
+        await part.start()
+    assert not part.running
 
 
 async def test_a_program_that_is_not_there(tmp_path: Path) -> None:
