@@ -13,7 +13,6 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import orjson
@@ -21,6 +20,7 @@ import orjson
 from shared import secretfiles, startup, storechecks, variables, versions
 from shared.findings import Finding, error
 from shared.settings import Settings
+from shared.threads import Pool
 
 TIMEOUT = 5.0  # seconds for one look
 _STACK = Path(".local/settings.env")
@@ -42,8 +42,8 @@ def examine(timeout: float = TIMEOUT, *, whole: bool = False) -> list[Finding]:
     needed = secretfiles.SECRETS if whole else _needed(config)
     found += startup.examine_secrets(config.secrets_dir, needed)
     found += versions.examine()
-    with ThreadPoolExecutor(len(_STORES)) as threads:
-        looks = [threads.submit(look, config, timeout) for look in _STORES]
+    with Pool(len(_STORES)) as pool:
+        looks = [pool.submit(look, config, timeout) for look in _STORES]
         for look in looks:
             # Where an address makes no sense, what is at the default one is of no interest.
             found += [each for each in look.result() if each.subject not in wrong]

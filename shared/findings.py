@@ -16,6 +16,11 @@ class Finding(NamedTuple):
     text: str
 
     def __str__(self) -> str:
+        return self.line
+
+    @property
+    def line(self) -> str:
+        """All of it but its level."""
         return " ".join(f"{self.subject}: {self.text}".split())
 
 

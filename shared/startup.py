@@ -57,9 +57,9 @@ def require(part: str, needs: Needs) -> None:
     logger = structlog.get_logger(__name__)
     for each in found:
         if each.level == "error":
-            logger.error("cannot_start", why=str(each))
+            logger.error("cannot_start", why=each.line)
         else:
-            logger.warning("setting_doubtful", why=str(each))
+            logger.warning("setting_doubtful", why=each.line)
     if serious(found):
         sys.exit(REFUSED)
 

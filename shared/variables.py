@@ -56,6 +56,12 @@ OTHERS = (
         "the code to register with, where one is needed",
         "the command `stonechat`",
     ),
+    Variable(
+        "STONECHAT_DEBUG",
+        "",
+        "anything: a fault of the command's own is told in full",
+        "the command `stonechat`",
+    ),
 )
 
 
