@@ -25,6 +25,7 @@ _LIFETIME = 15 * 60_000
 _FAR = 10**9  # ms: what is later than this from now was not made by a clock
 
 _ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{20}(?![0-9a-f])")
+_REQUEST = re.compile(r"(?<![0-9a-f])[0-9a-f]{16}(?![0-9a-f])")
 _TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
 _TOLD_TOKEN = "header.claims.signature"  # a scanner shall not take it for a real one
 
@@ -36,6 +37,7 @@ class Recorder:
         self.suffix = new_id()[:12]
         self.found: dict[str, dict[str, Any]] = {}
         self._ids: dict[str, str] = {}
+        self._requests: dict[str, str] = {}
         self._began: list[float] = []
 
     async def ask(self, wire: Wire, method: str, **params: Any) -> Any:
@@ -91,12 +93,17 @@ class Recorder:
     def _text(self, value: str) -> str:
         text = _TOKEN.sub(_TOLD_TOKEN, value.replace(self.suffix, ""))
         text = _ID.sub(lambda found: self._id(found[0]), text)
+        text = _REQUEST.sub(lambda found: self._request(found[0]), text)
         if text.startswith("d:"):
             return "d:" + ":".join(sorted(text.split(":")[1:]))
         return text
 
     def _id(self, real: str) -> str:
         return self._ids.setdefault(real, derived_id("example", str(len(self._ids))))
+
+    def _request(self, real: str) -> str:
+        told = derived_id("request", str(len(self._requests)))[: len(real)]
+        return self._requests.setdefault(real, told)
 
 
 def _sorted(items: list[Any]) -> list[Any]:
