@@ -16,6 +16,7 @@ from local.layout import ROOT
 
 FILE = ROOT / "docs" / "licences.md"
 _PROJECTS = (ROOT / "pyproject.toml", ROOT / "sdk" / "python" / "pyproject.toml")
+_APART = ("bench",)  # groups that are not installed with the others
 _HEAD = """# Licences
 
 What is installed and under which licence, as each package says; `python -m local.licences` writes
@@ -37,22 +38,27 @@ class Package(NamedTuple):
 def packages() -> list[Package]:
     """Those that our projects ask for, and what these ask for, by name. What a platform other than
     this one needs is left out."""
-    shipped = _closure(_asked(_PROJECTS[0]))
+    ours = _asked(_PROJECTS[0])
+    shipped = _closure([*ours[""], *ours["connector"]])
     every = shipped | _closure(
-        [each for file in _PROJECTS for each in (*_asked(file), *_extras(file))]
+        [
+            each
+            for file in _PROJECTS
+            for group, asked in _asked(file).items()
+            if group not in _APART
+            for each in asked
+        ]
     )
     return [Package(name, _licence(name), name in shipped) for name in sorted(every)]
 
 
-def _asked(project: Path) -> list[str]:
-    found: list[str] = tomllib.loads(project.read_text())["project"].get("dependencies", [])
-    return found
-
-
-def _extras(project: Path) -> list[str]:
-    """Of all optional groups but the one for benchmarks, which is not installed with the others."""
-    groups = tomllib.loads(project.read_text())["project"].get("optional-dependencies", {})
-    return [each for name, asked in groups.items() if name != "bench" for each in asked]
+def _asked(project: Path) -> dict[str, list[str]]:
+    """What each group asks for; the one without a name is installed everywhere."""
+    told = tomllib.loads(project.read_text())
+    always: list[str] = told["project"].get("dependencies", [])
+    optional: dict[str, list[str]] = told["project"].get("optional-dependencies", {})
+    groups: dict[str, list[str]] = told.get("dependency-groups", {})
+    return {"": always} | optional | groups
 
 
 def _closure(asked: Iterable[str]) -> set[str]:
