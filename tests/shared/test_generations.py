@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
-    invariant,
     rule,
     run_state_machine_as_test,
 )
@@ -86,8 +85,11 @@ class SoftMachine(RuleBasedStateMachine):
         self.done(process.log.append(drafts))
 
     @rule(process=processes_, which=CHANCES)
-    def repeat(self, process: int, which: random.Random) -> None:
+    def repeat_one(self, process: int, which: random.Random) -> None:
         """An old command, as from an app that was away."""
+        self.repeat(process, which)
+
+    def repeat(self, process: int, which: random.Random) -> None:
         old = which.choice(self.repeatable)
         again = Draft(old.conv, old.sender, old.command, old.cid, old.type, old.body)
         self.done(self.processes[process].log.append([again]))
@@ -127,6 +129,22 @@ class SoftMachine(RuleBasedStateMachine):
     def fail_over(self) -> None:
         self.server.fail_over()
 
+    @rule(process=processes_, conv=st.integers(0, _PEOPLE - 1), restored=st.booleans())
+    def go_back_in_silence(self, process: int, conv: int, restored: bool) -> None:
+        """What was written last is not in the Redis that comes back, and nobody writes since."""
+        self.server.save()
+        self.write(self.processes[process], conv, 1)
+        self.server.restart(restored=restored)
+        self.compare()
+
+    @rule(process=processes_, which=CHANCES)
+    def repeat_without_a_head(self, process: int, which: random.Random) -> None:
+        client = self.processes[process].redis
+        if heads := list(client.scan_iter("*:tail:*", count=1000)):
+            client.delete(*heads)
+        self.repeat(process, which)
+        self.compare()
+
     @rule()
     def empty(self) -> None:
         self.processes[0].redis.flushall()
@@ -146,7 +164,12 @@ class SoftMachine(RuleBasedStateMachine):
             name = which.choice(counters)
             client.set(name, max(0, int(client.get(name) or 0) - back))
 
-    @invariant()
+    @rule()
+    def compare(self) -> None:
+        """Not after every step: looking mends what it finds missing."""
+        self.heads_are_the_record()
+        self.states_are_the_record()
+
     def heads_are_the_record(self) -> None:
         for process in self.processes:
             stored = process.log.storage.highest(self.convs)
@@ -154,7 +177,6 @@ class SoftMachine(RuleBasedStateMachine):
             assert {conv: head.seq for conv, head in heads.items()} == stored
             assert all(stored[conv] >= seq for conv, seq in self.acknowledged.items())
 
-    @invariant()
     def states_are_the_record(self) -> None:
         for process in self.processes:
             _, known = process.states.of(self.uids)
@@ -167,6 +189,7 @@ class SoftMachine(RuleBasedStateMachine):
             } == marks
 
     def teardown(self) -> None:
+        self.compare()
         for process in self.processes:
             history = History(process.log, hole_age=-1)
             for conv in self.convs:
@@ -191,8 +214,8 @@ def test_whatever_redis_forgets_the_record_is_told(server: Valkey) -> None:
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=int(os.environ.get("EXAMPLES", "12")),
-            stateful_step_count=25,
+            max_examples=int(os.environ.get("EXAMPLES", "10")),
+            stateful_step_count=15,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
