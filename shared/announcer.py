@@ -16,7 +16,7 @@ from shared.collections import Document
 from shared.conversation import Conversation, parse
 from shared.entry import Draft, unbodied
 from shared.events import Happened
-from shared.scripts import execute
+from shared.generations import Generation, Generations
 from shared.tails import Tails
 from shared.telemetry import STEP_SECONDS
 
@@ -58,9 +58,12 @@ class Announcement(NamedTuple):
 class Announcer:
     """Publishes entries, then moves the tails. Safe under threads."""
 
-    def __init__(self, client: redis.Redis, bus: Bus, tails: Tails) -> None:
+    def __init__(
+        self, client: redis.Redis, bus: Bus, generations: Generations, tails: Tails
+    ) -> None:
         self._redis = client
         self._bus = bus
+        self._generations = generations
         self._tails = tails
         self._events_wanted = True  # whether somebody subscribed, when last looked
 
@@ -74,22 +77,28 @@ class Announcer:
         tails = {
             item.document["conv"]: (item.document["seq"], item.listed) for item in announcements
         }
+        items = [each for item in announcements for each in deliveries(item)]
         told = self._events_wanted
-        with self._redis.pipeline(transaction=False) as pipe:
-            pipe.exists(keys.MESSAGE_EVENTS)
-            self._bus.enqueue(pipe, [each for item in announcements for each in deliveries(item)])
-            if told:
-                events.enqueue(pipe, _created(announcements))
-            self._tails.advance(pipe, tails)
-            self._events_wanted = bool(execute(pipe)[0])
+
+        def work(now: Generation) -> None:
+            with self._redis.pipeline(transaction=False) as pipe:
+                pipe.exists(keys.MESSAGE_EVENTS)
+                self._bus.enqueue(pipe, items)
+                if told:
+                    events.enqueue(pipe, _created(announcements))
+                advanced = self._tails.advance(now, pipe, tails)
+                answers = now.execute(pipe)
+            self._events_wanted = bool(answers[0])
+            self._tails.settle(now, tails, answers[-advanced:])
+
+        self._generations.within(work)
         if self._events_wanted and not told:
             events.emit(_created(announcements))
 
     def unannounced(self, documents: Sequence[Document]) -> list[Document]:
-        """Those of which nobody may know yet: their log's tail stands below them."""
-        convs = list({document["conv"] for document in documents})
-        seqs = self._tails.seqs(convs)
-        return [document for document in documents if seqs[document["conv"]] < document["seq"]]
+        """Those of which nobody may know yet: their log's tail stands below them, or is missing."""
+        kept = self._tails.kept(list({document["conv"] for document in documents}))
+        return [each for each in documents if kept.get(each["conv"], 0) < each["seq"]]
 
 
 def _created(announcements: Sequence[Announcement]) -> list[Happened]:

@@ -4,8 +4,10 @@
 
 The insert is ordered and stops at the first refusal, so entries of one conversation never overtake
 each other. What was refused is either a repetition (its command is stored: the first entry is the
-answer, and the number is used for the next draft) or a collision (its number is stored: the counter
-was lost or stale, so it is raised to what is stored, and the drafts take numbers above that).
+answer, and the number is used for the next draft) or a collision: its number is stored. Where a
+reader closed it as a hole, this writer was slow, and takes numbers above what is stored. Where it
+is somebody's entry, the counter went back, and who knows what else of Redis' state did: all of it
+begins anew (`generations`), and the drafts of all conversations take new numbers.
 """
 
 import time
@@ -19,8 +21,9 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 from shared.announcer import Announcement
 from shared.collections import Document
 from shared.content import Keyring
-from shared.entry import Draft, Entry, public, shown, stored, void
+from shared.entry import VOID, Draft, Entry, public, shown, stored, void
 from shared.errors import CallError, Reason
+from shared.generations import Generation, Generations
 from shared.sequencer import Sequencer
 from shared.storage import Storage
 from shared.telemetry import STEP_SECONDS
@@ -36,12 +39,19 @@ class Commit:
     """The drafts of one batch on their way into storage. Used once, by one thread."""
 
     def __init__(
-        self, drafts: Sequence[Draft], storage: Storage, sequencer: Sequencer, content: Keyring
+        self,
+        drafts: Sequence[Draft],
+        storage: Storage,
+        sequencer: Sequencer,
+        generations: Generations,
+        content: Keyring,
     ) -> None:
         self._drafts = drafts
         self._storage = storage
         self._sequencer = sequencer
+        self._generations = generations
         self._content = content
+        self._taken_in: Generation = generations.present()
         self._waiting: dict[str, Draft] = {}
         for draft in drafts:
             self._waiting.setdefault(draft.key, draft)
@@ -114,6 +124,8 @@ class Commit:
     @STEP_SECONDS.labels("number").time()
     def _number(self) -> None:
         """Takes the numbers that are missing for the drafts that wait."""
+        if self._taken_in != self._generations.present():
+            self._free.clear()  # counters began anew: others may be given the same
         wanted: dict[str, int] = {}
         for draft in self._waiting.values():
             wanted[draft.conv] = wanted.get(draft.conv, 0) + 1
@@ -122,7 +134,8 @@ class Commit:
             for conv, count in wanted.items()
             if count > len(self._free.get(conv, ()))
         }
-        for conv, last in self._sequencer.take(counts).items():
+        self._taken_in, lasts = self._sequencer.take(counts)
+        for conv, last in lasts.items():
             run = range(last - counts[conv] + 1, last + 1)
             self._free.setdefault(conv, []).extend(run)
 
@@ -151,11 +164,19 @@ class Commit:
         for numbers in self._free.values():
             numbers.sort()
         if refused is not None and documents[refused]["_id"] not in found:
-            conv, seq = documents[refused]["conv"], documents[refused]["seq"]
-            highest = self._storage.highest(conv, at_least=seq)
-            self._free[conv] = [number for number in self._free[conv] if number > highest]
-            # The counter must not give to others what is still held here.
-            self._sequencer.raise_to({conv: max([highest, *self._free[conv]])})
+            self._collided(documents[refused]["conv"], documents[refused]["seq"])
+
+    def _collided(self, conv: str, seq: int) -> None:
+        """A number that was given out is another entry's."""
+        stored = self._storage.numbered(conv, [seq])
+        if stored and stored[seq]["type"] != VOID:
+            self._generations.supersede(self._taken_in, "a counter went back")
+            self._free.clear()
+            return
+        highest = self._storage.highest([conv])[conv]
+        self._free[conv] = [number for number in self._free[conv] if number > highest]
+        # The counter must not give to others what is still held here.
+        self._sequencer.raise_to(self._taken_in, {conv: max([highest, *self._free[conv]])})
 
     def _return_numbers(self) -> None:
         """Numbers that nobody needs go back to the counter, or are closed at once. Where that
@@ -170,7 +191,9 @@ class Commit:
 
     def _give_back(self, conv: str, numbers: list[int]) -> bool:
         dense = numbers[-1] - numbers[0] == len(numbers) - 1
-        return dense and self._sequencer.give_back(conv, numbers[-1], numbers[0] - 1)
+        return dense and self._sequencer.give_back(
+            self._taken_in, conv, numbers[-1], numbers[0] - 1
+        )
 
 
 def fill(storage: Storage, conv: str, seqs: Sequence[int], now: int) -> list[Document]:

@@ -33,9 +33,9 @@ from shared.conversation import group, inbox
 from shared.entry import Draft, Entry
 from shared.errors import CallError
 from shared.finds import find
+from shared.generations import Generation, generations
 from shared.log import log
 from shared.members import ENDED, GROUP_FIELD, PRESENT, group_copy, member_copy, roster
-from shared.scripts import execute
 from shared.settings import settings
 from shared.states import states
 from shared.stores import database, redis_client
@@ -113,7 +113,7 @@ class Groups:
             bounds |= {uid: {"last": entry.seq} for uid in step["leaves"]}
         conv, rev = group(gid), document["rev"]
         if intent["quits"]:
-            end = {"last": log().storage.highest(conv)}
+            end = {"last": log().storage.highest([conv])[conv]}
             bounds |= dict.fromkeys(intent["quits"], end)
             leaves += intent["quits"]
         states().joined([(uid, conv, bounds[uid]["first"]) for uid in joins], rev)
@@ -163,14 +163,20 @@ class Groups:
         self._copy(document, list(updates))
 
     def _copy(self, document: Document, uids: Sequence[str]) -> None:
-        gid, rev = document["_id"], document["rev"]
-        with self._redis.pipeline(transaction=False) as pipe:
-            for uid, member in self.members(gid, uids).items():
-                text = member_copy(member)
-                copies.put_field(pipe, keys.group(gid), uid, member["rev"], text, self._lifetime)
-            text = group_copy(document)
-            copies.put_field(pipe, keys.group(gid), GROUP_FIELD, rev, text, self._lifetime)
-            execute(pipe)
+        gid = document["_id"]
+        people = self.members(gid, uids)
+
+        def work(now: Generation) -> None:
+            key = now.key(keys.group(gid))
+            with self._redis.pipeline(transaction=False) as pipe:
+                for uid, member in people.items():
+                    text = member_copy(member)
+                    copies.put_field(pipe, key, uid, member["rev"], text, self._lifetime)
+                text = group_copy(document)
+                copies.put_field(pipe, key, GROUP_FIELD, document["rev"], text, self._lifetime)
+                now.execute(pipe)
+
+        generations().within(work)
 
     def _append(self, gid: str, intent: Document) -> list[Entry]:
         """The entry of each step. Raises the first refusal."""

@@ -43,15 +43,20 @@ def batched(items: Iterable[T]) -> Iterator[list[T]]:
         yield part
 
 
-def execute(pipe: Pipeline) -> list[Any]:
-    """Executes a pipeline that may hold scripts. Commands that Redis refused for an unknown
-    script are sent again, and only those. Raises the first other error."""
+def execute(pipe: Pipeline, last: tuple[str, ...] = ()) -> list[Any]:
+    """Executes a pipeline that may hold scripts, and then the command `last`. Commands that Redis
+    refused for an unknown script are sent again, only those, and `last` behind them. Raises the
+    first other error."""
+    if last:
+        pipe.execute_command(*last)
     commands = [command[0] for command in pipe.command_stack]
     answers = pipe.execute(raise_on_error=False)
     refused = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
     if refused:
         for sha in {commands[index][1] for index in refused}:
             pipe.execute_command("SCRIPT LOAD", _known[sha])
+        if last:
+            refused.append(len(commands) - 1)
         for index in refused:
             pipe.execute_command(*commands[index])
         again = pipe.execute(raise_on_error=False)[-len(refused) :]

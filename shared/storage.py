@@ -1,17 +1,19 @@
 """Write-once storage of entries: a number and a command are each stored once, and that decides.
 
 `_id` is (conversation, sender, command, cid) and the unique index is (conversation, number), so one
-insert checks both. All reads are by conversation and numbers, which are dense: nothing is sorted
-or skipped by the store, but to find what stands above a hole.
+insert checks both. Reads are by conversation and numbers, which are dense: nothing is sorted or
+skipped by the store, but to find what stands above a hole and where a log ends (`ends`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
 from shared.collections import Document
-from shared.finds import find, portions
+from shared.ends import Newest, newest_of
+from shared.finds import find
 from shared.telemetry import COMMIT_ENTRIES, STEP_SECONDS
 from shared.writes import DUPLICATE_KEY
 
@@ -117,41 +119,15 @@ class Storage:
         behind = {"conv": conv, "seq": {"$gt": seq}}
         return self._messages.find_one(behind, {"_id": False, "seq": 1, "ts": 1}, sort=[("seq", 1)])
 
-    def highest(self, conv: str, at_least: int = 0) -> int:
-        """The highest stored number, 0 in an empty log; `at_least` is one known to be stored.
-
-        A galloping search (Bentley and Yao, 1976): as numbers are dense, probes at growing
-        distances find the end without a sorted scan. A hole may make it too low, never too high.
-        """
-        while True:
-            probes = [at_least + (1 << bit) for bit in range(40)]
-            found = self._messages.find(
-                {"conv": conv, "seq": {"$in": probes}}, {"_id": False, "seq": True}
-            )
-            best = max((int(document["seq"]) for document in found), default=at_least)
-            if best == at_least:
-                return at_least
-            at_least = best
+    def highest(self, convs: Sequence[str]) -> dict[str, int]:
+        """The highest stored number of each log, 0 where it is empty."""
+        newest = self.newest(convs)
+        return {conv: int(newest[conv]["seq"]) if conv in newest else 0 for conv in convs}
 
     def newest(self, convs: Sequence[str]) -> dict[str, Document]:
         """The newest stored entry of each log that has one."""
-        newest = {}
-        for conv in self._begun(convs):
-            found = self.between(conv, seq := self.highest(conv), seq)
-            if found:
-                newest[conv] = found[0]
-        return newest
+        return self._newest(list(dict.fromkeys(convs))) if convs else {}
 
-    def _begun(self, convs: Sequence[str]) -> list[str]:
-        """Those that have an entry: most of them a first one, which one query finds for many."""
-        named = {"_id": False, "conv": True}
-        begun = {
-            each["conv"] for each in find(self._messages, convs, by="conv", fields=named, seq=1)
-        }
-        for portion in portions(conv for conv in convs if conv not in begun):
-            # Nearly always there is nothing, and one query says so of all.
-            left = list(portion)
-            while left and (one := self._messages.find_one({"conv": {"$in": left}}, named)):
-                begun.add(one["conv"])
-                left.remove(one["conv"])
-        return [conv for conv in convs if conv in begun]
+    @cached_property
+    def _newest(self) -> Newest:
+        return newest_of(self._messages)

@@ -11,13 +11,23 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.write_concern import WriteConcern
 from redis.backoff import ExponentialBackoff
+from redis.connection import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
+from shared import keys
 from shared.collections import Document, create_indexes
 from shared.settings import settings
 
 RedisClient = redis.Redis
+
+# Removes the mark of the generation where another Redis process made it. Returns this one's id.
+MEET = """
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+local mark = redis.call('GET', KEYS[1])
+if mark and string.match(mark, ':(%w+)$') ~= run then redis.call('DEL', KEYS[1]) end
+return run
+"""
 
 
 @cache
@@ -51,7 +61,8 @@ def database() -> Database[Document]:
 
 @cache
 def redis_client() -> redis.Redis:
-    """Redis, answering bytes. A lost connection is retried once; commands are not."""
+    """Redis, answering bytes. A lost connection is retried once; commands are not. Every new
+    connection looks first which Redis it met (see `generations`)."""
     config = settings()
     return redis.Redis.from_url(
         config.redis_url,
@@ -61,7 +72,14 @@ def redis_client() -> redis.Redis:
         health_check_interval=15,
         retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), 2, (RedisConnectionError,)),
         max_connections=128,
+        redis_connect_func=_meet,
     )
+
+
+def _meet(connection: Connection) -> None:
+    connection.on_connect()
+    connection.send_command("EVAL", MEET, 1, keys.GENERATION)
+    connection.read_response()
 
 
 def ready() -> bool:
