@@ -28,7 +28,7 @@ from connector.peers import Peers
 from connector.pulse import Pulse
 from connector.registry import Registry
 from connector.resync import Resync
-from connector.routes import RESERVED, Route, Routes, RouteSource
+from connector.routes import RESERVED, Route, Routes, source
 from connector.server import Server
 from connector.session import SIGNED_OUT, Session
 from connector.socket import Socket
@@ -60,7 +60,7 @@ class Connector:
         self._tasks: list[asyncio.Task[None]] = []
         times = Times(config.open_timeout, config.ping_after, config.pong_timeout)
         self._watch = Watch(times, time.monotonic())
-        self._routes = _route_source(config, http)
+        self._routes = source(config, http)
         forwarder = self._forwarder = self._new_forwarder(http)
         self._lanes = Lanes(Hooks(forwarder, self._known).forward)
         self._server = Server(
@@ -380,18 +380,6 @@ def _look_at(socket: Socket, verdict: Verdict) -> None:
             socket.ping()
         case "dead":
             socket.drop()
-
-
-def _route_source(config: Settings, http: aiohttp.ClientSession) -> RouteSource:
-    credentials = None
-    if config.routes_file is None:
-        credentials = aiohttp.BasicAuth(
-            secretfiles.read(config.secrets_dir, secretfiles.GATEWAY_USER),
-            secretfiles.read(config.secrets_dir, secretfiles.GATEWAY_PASSWORD),
-        )
-    return RouteSource(
-        http, config.gateway_url, credentials, config.routes_file, config.routes_interval
-    )
 
 
 async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:

@@ -20,17 +20,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from shared import keys
+from shared.scripts import MEET
 from shared.settings import Settings
 
 logger = structlog.get_logger(__name__)
-
-# Takes away a mark that another process has. Returns this one's run_id.
-_MEET = """
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
-local mark = redis.call('GET', KEYS[1])
-if mark and string.match(mark, ':(.*)') ~= run then redis.call('DEL', KEYS[1]) end
-return run
-"""
 
 # Takes away the mark, if it is this one.
 _FORGET = """
@@ -79,7 +72,7 @@ class Origin:
 
     async def _meet(self, connection: Connection) -> None:
         await connection.on_connect()
-        await connection.send_command("EVAL", _MEET, 1, keys.GENERATION)
+        await connection.send_command("EVAL", MEET, 1, keys.GENERATION)
         found: Any = await connection.read_response()
         before, self._run = self._run, found
         if before not in (b"", found):
