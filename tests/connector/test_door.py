@@ -13,14 +13,16 @@ import aiohttp
 import orjson
 import pytest
 from aiohttp import web
-from redis.asyncio import Redis
 
 from connector.connector import Connector
+from connector.origin import Origin
 from local import ports
 from local.stack import Stack
 from shared import keys, tokens
+from shared.generations import generations
 from shared.ids import new_id
 from shared.settings import settings
+from shared.stores import redis_client
 
 METHODS = "x.echo, x.fail, x.slow, x.refused, x.open, x.wait"
 
@@ -114,9 +116,9 @@ def place(stores: Stack, tmp_path: Path) -> Callable[..., Any]:
             }
             | changes
         )
-        client: Redis = Redis.from_url(config.redis_url)
-        async with client, aiohttp.ClientSession(auto_decompress=False) as http:
-            connector = Connector(config, http, client)
+        origin = Origin(config)
+        async with origin.client, aiohttp.ClientSession(auto_decompress=False) as http:
+            connector = Connector(config, http, origin)
             running = asyncio.create_task(connector.run())
             await connector._routes.loaded.wait()
             try:
@@ -416,10 +418,15 @@ async def test_the_status_follows_the_error(place: Any, code: int, status: int) 
     assert found[2] == {"jsonrpc": "2.0", "id": 1, "error": error}
 
 
+def said_dead(device: str) -> None:
+    key = generations().present().key(keys.device(device))
+    redis_client().set(key, "0", ex=60)
+
+
 async def test_refusals_of_the_door_itself(place: Any) -> None:
     device = new_id()
     async with place(frame_limit=20_000) as here:
-        await here.connector._redis.set(keys.device(device), "0", ex=60)
+        await asyncio.to_thread(said_dead, device)
         known = bearer(token())
         for method, lines, params, expected in (
             ("x.echo", [], {}, (401, "unauthenticated")),
