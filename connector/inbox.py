@@ -278,7 +278,6 @@ class Inbox:
         """A new stream, all channels told again, and every session asked for again."""
         await asyncio.sleep(max(0.0, self._again_at - time.monotonic()))
         self.lost = False  # what is lost from here on is another loss
-        self._resync.begin()
         try:
             await self._pulse.beat()
             await self._origin.look()
@@ -287,6 +286,8 @@ class Inbox:
                 pipe.get(keys.GENERATION)
                 _, self._mark = await pipe.execute()
             self._last, self._read = b"0-0", 0
+            # Who was asked for since the loss was noticed may have missed what the old stream had.
+            self._resync.begin()
             self._registry.tell_all_again()
             await self._registry.flush()
         except BaseException:

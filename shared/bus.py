@@ -23,8 +23,9 @@ last number given out in that conversation, or to compare, where that is not kno
 
 A subscription says what was so `at` a time of the publisher's clock. One that comes late (its
 publisher stood still, and what it knew may not be so any more) is not believed: the functions that
-have `session.channels` are asked for the sessions again. One that holds only `along` with another
-channel of the session's is kept when channels are asked for again, if that one is.
+have `session.channels` are asked for the sessions again. After a loss that is done for all
+sessions, and what nobody gives any more is left: a channel that is given by controls alone is kept
+only `along` with another, if that one is given again (a user's own always is).
 """
 
 import itertools

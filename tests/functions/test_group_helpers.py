@@ -14,8 +14,7 @@ from shared.collections import Document
 from shared.groups import groups
 from shared.ids import new_id
 from shared.stores import redis_client
-from tests.functions.test_groups import grouped
-from tests.functions.worlds import Person
+from tests.calling import Person
 
 Helpers = list[Callable[[], None]]
 
@@ -67,20 +66,20 @@ def joined(node: Node) -> Iterator[str]:
 @pytest.mark.parametrize("out", ["remove", "leave", "dismiss"])
 def test_a_join_is_told_of_those_who_are_still_in(helpers: Helpers, out: str) -> None:
     owner, stays, goes = Person(), Person(), Person()
-    gid, cid = grouped(owner), new_id()
+    gid = owner.do("group.create", name="g")["gid"]
     node = Node(stays.uid, goes.uid)
     try:
         helpers.clear()
-        owner.call("group.invite", gid=gid, cid=cid, uids=[stays.uid, goes.uid])
+        owner.do("group.invite", gid=gid, uids=[stays.uid, goes.uid])
         [late] = helpers
         assert set(joined(node)) == {stays.uid, goes.uid}
         match out:
             case "remove":
-                owner.call("group.remove", gid=gid, cid=new_id(), uids=[goes.uid])
+                owner.do("group.remove", gid=gid, uids=[goes.uid])
             case "leave":
-                goes.call("group.leave", gid=gid, cid=new_id())
+                goes.do("group.leave", gid=gid)
             case "dismiss":
-                owner.call("group.dismiss", gid=gid, cid=new_id())
+                owner.do("group.dismiss", gid=gid)
         node.told()
         late()
         assert set(joined(node)) == (set() if out == "dismiss" else {stays.uid})
