@@ -110,7 +110,7 @@ class Connector:
             resync,
             lambda: self._server.sockets,
             self._close,
-            join_believed=config.join_believed,
+            config,
         )
         origin.tell(self._inbox.lose)
         self._node = Node(

@@ -29,6 +29,7 @@ from connector.streams import Entry
 from connector.subscriptions import Subscriptions
 from shared import channels, keys, rpc
 from shared.clock import now_ms
+from shared.settings import Settings
 
 logger = structlog.get_logger(__name__)
 
@@ -54,10 +55,8 @@ class Inbox:
         resync: Resync,
         sessions: Callable[[], Iterable[Session]],
         close: Callable[[Session, int, str], None],
-        *,
-        join_believed: float,
+        config: Settings,
     ) -> None:
-        """A subscription that is older than `join_believed` seconds is asked for again."""
         self._origin = origin
         self._redis = origin.client
         self._key = keys.node(node)
@@ -69,7 +68,8 @@ class Inbox:
         self._resync = resync
         self._sessions = sessions
         self._close = close
-        self._believed = join_believed * 1000  # ms
+        self._believed = config.join_believed * 1000  # ms
+        self._behind = min(_COUNT, config.node_stream_length)  # entries waiting, at least
         self._last = b"0-0"
         self._read = 0  # stream entries read since the stream began
         self._mark: bytes | None = None  # of the generation in which channels were asked for
@@ -256,12 +256,9 @@ class Inbox:
     async def _next(self) -> list[Entry]:
         """What came, unless something was lost before it."""
         least = self._pulse.sure
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.xread({self._key: self._last}, count=_COUNT, block=_BLOCK)
-            pipe.get(keys.GENERATION)
-            pipe.get(self._alive)
-            found, mark, beat = await pipe.execute()
-        entries = streams.entries(found)
+        entries, (mark, beat) = await streams.read_beside(
+            self._redis, self._key, self._last, _COUNT, _BLOCK, (keys.GENERATION, self._alive)
+        )
         if self._mark is None:  # whatever was asked for so far began this generation
             self._mark = mark
         if mark != self._mark:
@@ -270,7 +267,7 @@ class Inbox:
         elif not await self._pulse.reaches(beat, least):
             logger.warning("node_forgotten", node=self._key)
             self.lose()
-        elif len(entries) >= _COUNT:  # this node is behind: what it is to read may be cut off
+        elif len(entries) >= self._behind:  # what is to be read may have been cut off
             await self.check()
         return entries
 

@@ -53,11 +53,16 @@ class Subscriptions:
     def leave_all(self) -> None:
         """Every session leaves all channels but its person's own."""
         self.epoch += 1
-        for channel in list(self._sessions):
+        for channel, sessions in list(self._sessions.items()):
             owner = channels.uid_of(channel)
-            for session in list(self._sessions[channel]):
-                if owner is None or session.uid != owner:
-                    self.unsubscribe(session, channel)
+            leaving = {each for each in sessions if owner is None or each.uid != owner}
+            for session in leaving:
+                session.channels.discard(channel)
+            if len(leaving) == len(sessions):
+                del self._sessions[channel]
+                self.dirty.add(channel)
+            else:
+                sessions -= leaving
 
     def go_along(self, session: Session, channel: str, other: str | None) -> None:
         """The session hears a channel only along with this other; None where it depends on none."""

@@ -33,7 +33,13 @@ from tests.connector.outlets import ENDLESS, Recorder
 
 Give = Callable[[Session], Awaitable[Answer]]
 
-CONFIG = {"join_believed": 10.0, "lane_batch": 2, "node_ttl": 15.0, "heartbeat_interval": 0.05}
+CONFIG = {
+    "join_believed": 10.0,
+    "lane_batch": 2,
+    "node_ttl": 15.0,
+    "heartbeat_interval": 0.05,
+    "node_stream_length": 3,
+}
 
 
 class Desk:
@@ -81,7 +87,7 @@ class Desk:
             self.resync,
             self.sessions.values,
             self._close,
-            join_believed=config.join_believed,
+            config,
         )
         self.origin.tell(self.inbox.lose)
         self.node = Node(

