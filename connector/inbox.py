@@ -73,6 +73,7 @@ class Inbox:
         self._last = b"0-0"
         self._read = 0  # stream entries read since the stream began
         self._mark: bytes | None = None  # of the generation in which channels were asked for
+        self._counting = asyncio.Lock()
         self._again_at = 0.0  # when sessions may be told again that they missed something
         self.lost = False
 
@@ -102,17 +103,17 @@ class Inbox:
     async def check(self) -> None:
         """Drops what was read from the stream, and notices entries that were lost unread. The
         stream counts what was ever added; all of it was read or is there."""
-        read, last = self._read, self._last
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.xtrim(self._key, minid=_after(last), approximate=False)
+        async with self._counting, self._redis.pipeline(transaction=True) as pipe:
+            read = self._read
+            pipe.xtrim(self._key, minid=_after(self._last), approximate=False)
             pipe.xinfo_stream(self._key)
             try:
                 _, info = await pipe.execute()
-            except ResponseError:  # no stream: nothing was ever sent
-                return
-        lost = info["entries-added"] - read - info["length"]
-        if lost > 0:
-            logger.warning("inbox_entries_lost", count=lost)
+                passed = info["entries-added"] - info["length"]
+            except ResponseError:  # no stream
+                passed = 0
+        if passed != read:  # fewer, where it is another stream
+            logger.warning("inbox_entries_lost", read=read, passed=passed)
             self.lose()
 
     async def deliver(self, entries: Iterable[Entry]) -> None:
@@ -278,11 +279,11 @@ class Inbox:
         try:
             await self._pulse.beat()
             await self._origin.look()
-            async with self._redis.pipeline(transaction=False) as pipe:
+            async with self._counting, self._redis.pipeline(transaction=False) as pipe:
                 pipe.delete(self._key)
                 pipe.get(keys.GENERATION)
                 _, self._mark = await pipe.execute()
-            self._last, self._read = b"0-0", 0
+                self._last, self._read = b"0-0", 0
             # Who was asked for since the loss was noticed may have missed what the old stream had.
             self._resync.begin()
             self._registry.tell_all_again()

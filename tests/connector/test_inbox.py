@@ -127,6 +127,20 @@ async def test_entries_that_are_lost_unread_are_noticed(desk: Desk) -> None:
     assert desk.inbox.lost
 
 
+@pytest.mark.parametrize("sent", [0, 3], ids=["and nothing came", "and something came"])
+async def test_a_stream_that_was_removed_is_noticed(desk: Desk, sent: int) -> None:
+    uid = new_id()
+    await desk.add("a", uid)
+    for _ in range(5):
+        desk.publish(Delivery((f"user:{uid}",), b"x"))
+    await desk.read()
+    await desk.client.delete(desk.inbox._key)
+    for _ in range(sent):
+        desk.publish(Delivery((f"user:{uid}",), b"y"))
+    await desk.inbox.check()
+    assert desk.inbox.lost
+
+
 @pytest.mark.parametrize("value", [None, b"1"], ids=["lost", "gone back"])
 async def test_a_redis_that_forgot_this_node_is_noticed(desk: Desk, value: bytes | None) -> None:
     alive = keys.node_alive(desk.node_id)
