@@ -24,10 +24,12 @@ _SIDE_BY_SIDE = 8
 def newest_of(messages: Collection[Document]) -> Newest:
     """The function that returns, for those of the named logs that have an entry, the newest one."""
     embedded = "secantusVersion" in messages.database.command("buildInfo")
-    return _Galloping(messages) if embedded else _Scanning(messages)
+    return Galloping(messages) if embedded else Scanning(messages)
 
 
-class _Scanning:
+class Scanning:
+    """The way of a server."""
+
     def __init__(self, messages: Collection[Document]) -> None:
         self._messages = messages
 
@@ -45,7 +47,9 @@ class _Scanning:
         return newest
 
 
-class _Galloping:
+class Galloping:
+    """The way of the embedded store."""
+
     def __init__(self, messages: Collection[Document]) -> None:
         self._messages = messages
 

@@ -54,12 +54,16 @@ def database() -> Database[Document]:
 
 @cache
 def redis_client() -> redis.Redis:
-    """Redis, answering bytes. A lost connection is retried once; commands are not. Every new
+    """The Redis of this process's settings."""
+    return connected(settings().redis_url)
+
+
+def connected(url: str) -> redis.Redis:
+    """A Redis, answering bytes. A lost connection is retried once; commands are not. Every new
     connection looks first which Redis it met (see `generations`)."""
-    config = settings()
     return redis.Redis.from_url(
-        config.redis_url,
-        socket_timeout=config.store_timeout,
+        url,
+        socket_timeout=settings().store_timeout,
         socket_connect_timeout=2.0,
         socket_keepalive=True,
         health_check_interval=15,

@@ -19,10 +19,10 @@ from connector.origin import Origin
 from local import ports
 from local.stack import Stack
 from shared import keys, tokens
-from shared.generations import generations
 from shared.ids import new_id
 from shared.settings import settings
 from shared.stores import redis_client
+from tests.soft import soft
 
 METHODS = "x.echo, x.fail, x.slow, x.refused, x.open, x.wait"
 
@@ -419,8 +419,7 @@ async def test_the_status_follows_the_error(place: Any, code: int, status: int) 
 
 
 def said_dead(device: str) -> None:
-    key = generations().present().key(keys.device(device))
-    redis_client().set(key, "0", ex=60)
+    redis_client().set(soft(keys.device(device)), "0", ex=60)
 
 
 async def test_refusals_of_the_door_itself(place: Any) -> None:
