@@ -26,6 +26,7 @@ from pymongo import UpdateOne
 from shared import channels, copies, keys
 from shared.bus import Item, Membership, bus
 from shared.changes import Changes, Plan
+from shared.clock import now_ms
 from shared.collections import GROUPS, MEMBERS, Document
 from shared.commands import lasting
 from shared.conversation import group, inbox
@@ -220,10 +221,15 @@ class Groups:
         )
 
     def _publish_joined(self, document: Document, uids: Sequence[str]) -> None:
-        gid, rev = document["_id"], document["rev"]
+        """Only for those whose record still says so: this may be carried out late."""
+        gid, rev, at = document["_id"], document["rev"], now_ms()
+        wanted = (f"{gid} {uid}" for uid in uids)
+        inside = find(self._members, wanted, fields={"uid": 1}, rev=rev, state=PRESENT)
         items: list[Item] = [
-            Membership("subscribe", uid, channels.group(gid), rev=rev, hint=group(gid))
-            for uid in uids
+            Membership(
+                "subscribe", each["uid"], channels.group(gid), rev=rev, hint=group(gid), at=at
+            )
+            for each in inside
         ]
         bus().publish(items)
 

@@ -12,6 +12,14 @@ from redis.exceptions import NoScriptError
 
 from shared.settings import settings
 
+# Removes the mark of the generation where another Redis process made it. Returns this one's id.
+MEET = """
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+local mark = redis.call('GET', KEYS[1])
+if mark and string.match(mark, ':(%w+)$') ~= run then redis.call('DEL', KEYS[1]) end
+return run
+"""
+
 T = TypeVar("T")
 
 _known: dict[str, str] = {}  # sha1 → text

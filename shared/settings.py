@@ -248,6 +248,12 @@ class Settings(BaseSettings):
     routes_interval: float = Field(2.0, gt=0, description="seconds between route refreshes")
     routes_file: Path | None = Field(None, description="static routes instead of the gateway")
     heartbeat_interval: float = Field(3.0, gt=0)
+    join_believed: float = Field(
+        10.0,
+        ge=0,
+        description="seconds old that the news of a join may be; older, its sessions' channels are "
+        "asked for again",
+    )
     drain_timeout: float = Field(10.0, gt=0, description="seconds to finish accepted calls")
 
 

@@ -17,17 +17,10 @@ from redis.retry import Retry
 
 from shared import keys
 from shared.collections import Document, create_indexes
+from shared.scripts import MEET
 from shared.settings import settings
 
 RedisClient = redis.Redis
-
-# Removes the mark of the generation where another Redis process made it. Returns this one's id.
-MEET = """
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
-local mark = redis.call('GET', KEYS[1])
-if mark and string.match(mark, ':(%w+)$') ~= run then redis.call('DEL', KEYS[1]) end
-return run
-"""
 
 
 @cache
