@@ -17,7 +17,7 @@ from shared.conversation import Conversation, parse
 from shared.entry import Draft, unbodied
 from shared.events import Happened
 from shared.generations import Generation, Generations
-from shared.tails import Tails
+from shared.tails import Newest, Tails
 from shared.telemetry import STEP_SECONDS
 
 _PLACE = ("conv", "seq", "id", "sender", "type", "ts")
@@ -27,7 +27,7 @@ class Announcement(NamedTuple):
     """A stored entry, what all may see of it as JSON, the session that needs no telling, and people
     who are told besides those who listen. `outside` is whether its sender is not told. Those who
     are `late` may not see its body; where they are too many to name (None), all are told to fetch
-    it."""
+    it. `fresh` is whether it was stored just now."""
 
     document: Document
     shown: bytes
@@ -35,14 +35,15 @@ class Announcement(NamedTuple):
     also: tuple[str, ...] = ()
     outside: bool = False
     late: tuple[str, ...] | None = ()
+    fresh: bool = False
 
     @classmethod
     def of(cls, document: Document, entry: dict[str, Any], draft: Draft | None = None) -> Self:
-        """That of an entry, as it follows from its draft."""
+        """That of an entry, as it follows from the draft that it was made of just now."""
         text = orjson.dumps(entry)
         if draft is None:
             return cls(document, text)
-        return cls(document, text, draft.session, draft.also, draft.outside, draft.late)
+        return cls(document, text, draft.session, draft.also, draft.outside, draft.late, fresh=True)
 
     @property
     def unbodied(self) -> bytes:
@@ -75,7 +76,10 @@ class Announcer:
     @STEP_SECONDS.labels("publish").time()
     def _publish(self, announcements: Sequence[Announcement]) -> None:
         tails = {
-            item.document["conv"]: (item.document["seq"], item.listed) for item in announcements
+            item.document["conv"]: Newest(
+                item.document["seq"], item.listed, makes=item.fresh and item.document["seq"] == 1
+            )
+            for item in announcements
         }
         items = [each for item in announcements for each in deliveries(item)]
         told = self._events_wanted

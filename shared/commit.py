@@ -11,12 +11,12 @@ begins anew (`generations`), and the drafts of all conversations take new number
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pymongo
 import redis
 import structlog
-from pymongo.errors import ConnectionFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, PyMongoError, ServerSelectionTimeoutError
 
 from shared.announcer import Announcement
 from shared.collections import Document
@@ -62,9 +62,13 @@ class Commit:
     def store(self, attempts: int, timeout: float) -> None:
         """Places every draft, or those it can within `attempts` inserts and `timeout` seconds.
         Raises what the driver raises where not even the state of a failed insert can be read."""
-        with pymongo.timeout(timeout):
-            self._place_all(attempts)
-        self._return_numbers()
+        try:
+            with pymongo.timeout(timeout):
+                self._place_all(attempts)
+        except PyMongoError:
+            self._return_numbers(self._give_back)  # the store is away: nothing can be closed
+            raise
+        self._return_numbers(self._give_back_or_close)
 
     def outcomes(self) -> list[Outcome]:
         """What became of each draft, in the order they were given."""
@@ -112,6 +116,9 @@ class Commit:
                     self._place(documents)
                 else:
                     self._sort_out(documents, refused)
+            except ServerSelectionTimeoutError:
+                self._hold(documents)  # nothing was sent
+                raise
             except ConnectionFailure as failure:
                 if attempt == attempts - 1:
                     raise
@@ -147,6 +154,13 @@ class Commit:
             for draft in self._waiting.values()
         ]
 
+    def _hold(self, documents: Sequence[Document]) -> None:
+        """The numbers of these are free again."""
+        for document in documents:
+            self._free[document["conv"]].append(document["seq"])
+        for numbers in self._free.values():
+            numbers.sort()
+
     def _place(self, documents: Sequence[Document]) -> None:
         for document in documents:
             self._placed[document["_id"]] = document
@@ -155,14 +169,14 @@ class Commit:
     def _sort_out(self, documents: Sequence[Document], refused: int | None) -> None:
         """After an insert that failed: what is stored is placed, the rest waits again."""
         found = self._storage.by_key([document["_id"] for document in documents])
+        unused = []
         for document in documents:
             first = found.get(document["_id"])
             if first is not None:
                 self._place([first])
             if first is None or first["seq"] != document["seq"]:
-                self._free[document["conv"]].append(document["seq"])
-        for numbers in self._free.values():
-            numbers.sort()
+                unused.append(document)
+        self._hold(unused)
         if refused is not None and documents[refused]["_id"] not in found:
             self._collided(documents[refused]["conv"], documents[refused]["seq"])
 
@@ -178,16 +192,20 @@ class Commit:
         # The counter must not give to others what is still held here.
         self._sequencer.raise_to(self._taken_in, {conv: max([highest, *self._free[conv]])})
 
-    def _return_numbers(self) -> None:
-        """Numbers that nobody needs go back to the counter, or are closed at once. Where that
-        fails, readers close them later."""
+    def _return_numbers(self, how: Callable[[str, list[int]], bool]) -> None:
+        """Numbers that nobody needs go back to the counter. Where that fails, readers close them
+        later."""
         for conv, numbers in self._free.items():
             try:
-                if numbers and not self._give_back(conv, numbers):
-                    now = time.time_ns() // 1_000_000
-                    self._voids += fill(self._storage, conv, numbers, now)
+                if numbers and not how(conv, numbers):
+                    logger.warning("holes_left", conv=conv, seqs=numbers)
             except (redis.RedisError, PyMongoError) as failure:
                 logger.warning("holes_left", conv=conv, seqs=numbers, error=str(failure))
+
+    def _give_back_or_close(self, conv: str, numbers: list[int]) -> bool:
+        if not self._give_back(conv, numbers):
+            self._voids += fill(self._storage, conv, numbers, time.time_ns() // 1_000_000)
+        return True
 
     def _give_back(self, conv: str, numbers: list[int]) -> bool:
         dense = numbers[-1] - numbers[0] == len(numbers) - 1
@@ -199,5 +217,4 @@ class Commit:
 def fill(storage: Storage, conv: str, seqs: Sequence[int], now: int) -> list[Document]:
     """Closes holes for good with voids, and returns those it made. Where a slow writer comes
     first, its entry stands."""
-    voids = [void(conv, seq, now) for seq in seqs]
-    return [document for document in voids if storage.insert([document]) is None]
+    return storage.insert_each([void(conv, seq, now) for seq in seqs])

@@ -18,6 +18,7 @@ when the work began, all of the work was done in that generation; otherwise the 
 the record included, is done again in the present one. So work must be safe to repeat.
 """
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -42,6 +43,7 @@ logger = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _REDIS = "redis"  # the record of its generations
+_PAUSES = (0.0, 0.02, 0.1)  # seconds, before work whose connection was lost is done again
 _ROUNDS = 10  # more than generations can pass during one piece of work, but by malice
 
 # Marks the generation ARGV[1], unless a later one is marked. Returns the mark.
@@ -89,13 +91,21 @@ class Generations:
 
     def within(self, work: Callable[[Generation], T]) -> T:
         """What `work` returns, all of which was done in one generation. It is begun again where
-        another one came meanwhile. Raises `unavailable` where they pass too fast."""
+        another one came meanwhile, and where a connection was lost (after a restart of Redis every
+        pooled one is), for a moment. Raises `unavailable` where they pass too fast."""
+        pauses = iter(_PAUSES)
         for _ in range(_ROUNDS):
-            now = self.present()
             try:
-                return work(now)
-            except SupersededError:
-                self._look_again(now)
+                now = self.present()
+                try:
+                    return work(now)
+                except SupersededError:
+                    self._look_again(now)
+            except redis.ConnectionError:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+                time.sleep(pause)
         raise CallError(Reason.UNAVAILABLE, "Redis is lost again and again", retry_after=1)
 
     def present(self) -> Generation:
@@ -106,13 +116,9 @@ class Generations:
         """This generation's state is found to be wrong: there is a next one, unless others have
         raised it already."""
         with self._lock:
-            raised = self._generations.find_one_and_update(
-                {"_id": _REDIS, "generation": stale.number},
-                {"$inc": {"generation": 1}},
-                return_document=ReturnDocument.AFTER,
-            )
-            if raised is not None:
-                self._known = self._marked(raised["generation"], why)
+            mark: Any = self._redis.get(keys.GENERATION)
+            if mark == stale.mark:
+                self._known = self._raised(stale.number, why)
 
     def _look_again(self, seen: Generation | None) -> Generation:
         """The present generation, where the one that was `seen` is none any more."""
@@ -122,11 +128,11 @@ class Generations:
             mark: Any = self._redis.get(keys.GENERATION)
             found = None if mark is None else _parsed(mark)
             if found is None or (seen is not None and found.number < seen.number):
-                found = self._raised(0 if seen is None else seen.number)
+                found = self._raised(0 if seen is None else seen.number, "Redis has no mark")
             self._known = found
             return found
 
-    def _raised(self, at_least: int) -> Generation:
+    def _raised(self, at_least: int, why: str) -> Generation:
         """The next generation, above that number."""
         place = {"_id": _REDIS}
         # A record that was restored from a backup must not give a number again.
@@ -135,11 +141,8 @@ class Generations:
         raised: Any = self._generations.find_one_and_update(
             place, {"$inc": {"generation": 1}}, return_document=ReturnDocument.AFTER
         )
-        return self._marked(raised["generation"], "Redis has no mark")
-
-    def _marked(self, number: int, why: str) -> Generation:
         with self._redis.pipeline(transaction=False) as pipe:
-            _MARK.add(pipe, keys.GENERATION, number)
+            _MARK.add(pipe, keys.GENERATION, raised["generation"])
             marked = _parsed(execute(pipe)[0])
         logger.warning("generation_raised", generation=marked.number, why=why)
         return marked

@@ -10,12 +10,13 @@ from functools import cached_property
 
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
+from pymongo.read_concern import ReadConcern
 
 from shared.collections import Document
 from shared.ends import Newest, newest_of
 from shared.finds import find
 from shared.telemetry import COMMIT_ENTRIES, STEP_SECONDS
-from shared.writes import DUPLICATE_KEY
+from shared.writes import duplicates
 
 Span = tuple[str, int, int]  # conversation, first and last number
 
@@ -29,6 +30,7 @@ class Storage:
 
     def __init__(self, messages: Collection[Document]) -> None:
         self._messages = messages
+        self._settled = messages.with_options(read_concern=ReadConcern("majority"))
 
     @STEP_SECONDS.labels("insert").time()
     def insert(self, documents: Sequence[Document]) -> int | None:
@@ -39,15 +41,27 @@ class Storage:
         try:
             self._messages.insert_many(documents, ordered=True)
         except BulkWriteError as failure:
-            errors = failure.details.get("writeErrors", [])
-            if errors and errors[0]["code"] == DUPLICATE_KEY:
-                return int(errors[0]["index"])
+            refused = duplicates(failure)
+            if refused:
+                return refused[0]
             raise
         return None
 
+    def insert_each(self, documents: Sequence[Document]) -> list[Document]:
+        """Stores the documents, each for itself, durably, and returns those that were not refused.
+        Raises what the driver raises where the outcome is unknown."""
+        if not documents:
+            return []
+        try:
+            self._messages.insert_many(documents, ordered=False)
+        except BulkWriteError as failure:
+            refused = set(duplicates(failure))
+            return [each for index, each in enumerate(documents) if index not in refused]
+        return list(documents)
+
     def by_key(self, keys: Sequence[str]) -> dict[str, Document]:
-        """The documents of these `_id`s that are stored."""
-        return {found["_id"]: found for found in find(self._messages, keys)}
+        """The documents of these `_id`s that are stored durably: who asks acknowledges them."""
+        return {found["_id"]: found for found in find(self._settled, keys)}
 
     def edit(self, conv: str, seq: int, by: int, ts: int, content: Callable[[str], bytes]) -> None:
         """Gives an entry the body of the edit entry numbered `by`. The highest number wins, in

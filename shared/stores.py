@@ -10,9 +10,8 @@ import redis
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.write_concern import WriteConcern
-from redis.backoff import ExponentialBackoff
+from redis.backoff import NoBackoff
 from redis.connection import Connection
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 from shared import keys
@@ -59,15 +58,16 @@ def redis_client() -> redis.Redis:
 
 
 def connected(url: str) -> redis.Redis:
-    """A Redis, answering bytes. A lost connection is retried once; commands are not. Every new
-    connection looks first which Redis it met (see `generations`)."""
+    """A Redis, answering bytes. No command is sent twice: where a connection is lost, whoever
+    uses it knows whether it may repeat (as `Generations.within` does). Every new connection looks
+    first which Redis it met."""
     return redis.Redis.from_url(
         url,
         socket_timeout=settings().store_timeout,
         socket_connect_timeout=2.0,
         socket_keepalive=True,
         health_check_interval=15,
-        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), 2, (RedisConnectionError,)),
+        retry=Retry(NoBackoff(), 0),
         max_connections=128,
         redis_connect_func=_meet,
     )

@@ -1,10 +1,11 @@
 """The newest entry of each log, as soft state for lists of conversations.
 
 A tail moves only after its entry was published, so a tail at or above a number means that this
-entry, or a later one that makes clients fetch it, was announced. An entry makes a tail only as the
-first of its log; every other tail that is missing is made from what is stored, never from an entry
-that happens to be announced, which may be an old one. Whoever so makes it tells the listeners how
-far the log goes: what was stored and not announced is announced with it.
+entry, or a later one that makes clients fetch it, was announced. An entry makes a tail only where
+it was stored just now as the first of its log; every other tail that is missing is made from what
+is stored, never from an entry that happens to be announced, which may be an old one. Whoever so
+makes it tells the listeners how far the log goes: what was stored and not announced is announced
+with it.
 
 A tail belongs to a generation. `changed` is Redis' own clock, so that whoever reads the clock
 before the tails misses no change.
@@ -31,16 +32,16 @@ from shared.generations import Generation, Generations
 from shared.scripts import Script, batched
 from shared.shortening import shortened
 
-# A number and an entry for each key; a tail only moves on. One that is missing is made where the
-# second argument says so, or of number 1. Returns the indexes of those that are still missing.
+# A number, an entry and whether it may make the tail, for each key; a tail only moves on. Returns
+# the indexes of those that are missing still.
 _ADVANCE = Script("""
 local time = redis.call('TIME')
 local changed = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
 local missing = {}
 for index, key in ipairs(KEYS) do
-  local seq, entry = ARGV[index * 2 + 1], ARGV[index * 2 + 2]
+  local seq, entry, makes = ARGV[index * 3 - 1], ARGV[index * 3], ARGV[index * 3 + 1]
   local tail = redis.call('GET', key)
-  if not tail and ARGV[2] == '0' and seq ~= '1' then
+  if not tail and makes == '0' then
     missing[#missing + 1] = index
   elseif not tail or tonumber(string.match(tail, '^%d+')) < tonumber(seq) then
     redis.call('SET', key, seq .. ':' .. changed .. ':' .. entry, 'EX', ARGV[1])
@@ -56,6 +57,15 @@ for index, key in ipairs(KEYS) do found[index] = redis.call('GETRANGE', key, 0, 
 return found
 """)
 _NUMBERS_END = 40  # beyond both numbers and their colons
+
+
+class Newest(NamedTuple):
+    """An entry (as JSON, none in an empty log) that may be its log's tail; `makes` is whether it is
+    the tail where there is none."""
+
+    seq: int
+    entry: bytes
+    makes: bool = False
 
 
 class Tail(NamedTuple):
@@ -92,12 +102,18 @@ class Tails:
         self._lifetime = lifetime
         self._body_limit = body_limit
 
-    def advance(
-        self, now: Generation, pipe: Pipeline, newest: Mapping[str, tuple[int, bytes]]
-    ) -> int:
-        """Adds to a pipeline so many commands, whose answers are for `settle`: these entries
-        (number and JSON, by conversation) are their logs' tails, unless later ones are."""
-        return self._put(now, pipe, newest, make=False)
+    def advance(self, now: Generation, pipe: Pipeline, newest: Mapping[str, Newest]) -> int:
+        """Adds to a pipeline so many commands, whose answers are for `settle`: these entries (by
+        conversation) are their logs' tails, unless later ones are."""
+        before = len(pipe)
+        for part in batched(newest.items()):
+            arguments: list[Any] = []
+            for conv, (seq, entry, makes) in part:
+                sealed = self._seal(conv, seq, entry) if entry else b""
+                arguments += (seq, sealed, int(makes))
+            named = tuple(now.key(keys.tail(conv)) for conv, _ in part)
+            _ADVANCE.add(pipe, named, self._lifetime, *arguments)
+        return len(pipe) - before
 
     def settle(self, now: Generation, convs: Iterable[str], answers: Iterable[Any]) -> None:
         """What is to follow where tails were missing, by the answers to `advance`."""
@@ -154,38 +170,22 @@ class Tails:
         """Makes missing tails from the store, and tells the listeners. Returns what was stored."""
         documents = self._newest(convs)
         entries = self._shown(documents)
-        newest = {each["conv"]: (each["seq"], orjson.dumps(each)) for each in entries}
+        newest = {
+            each["conv"]: Newest(each["seq"], orjson.dumps(each), makes=True) for each in entries
+        }
         # Others may read what this process cannot.
         unreadable = {each["conv"] for each in entries if "unreadable" in each}
         kept = {conv: newest[conv] for conv in newest if conv not in unreadable}
         empty = set(convs).difference(documents) if recorded else ()
         with self._redis.pipeline(transaction=False) as pipe:
             self._bus.enqueue(pipe, list(_hints(kept)))
-            self._put(now, pipe, kept | dict.fromkeys(empty, (0, b"")), make=True)
+            self.advance(now, pipe, kept | dict.fromkeys(empty, Newest(0, b"", makes=True)))
             now.execute(pipe)
         changed = time.time_ns() // 1_000_000
         return dict.fromkeys(convs, EMPTY) | {
             conv: Tail(seq, changed, self._seal(conv, seq, entry))
-            for conv, (seq, entry) in newest.items()
+            for conv, (seq, entry, _) in newest.items()
         }
-
-    def _put(
-        self,
-        now: Generation,
-        pipe: Pipeline,
-        newest: Mapping[str, tuple[int, bytes]],
-        *,
-        make: bool,
-    ) -> int:
-        """Number 0, of an empty log, has no entry."""
-        before = len(pipe)
-        for part in batched(newest.items()):
-            arguments: list[Any] = []
-            for conv, (seq, entry) in part:
-                arguments += [seq, self._seal(conv, seq, entry) if entry else b""]
-            named = tuple(now.key(keys.tail(conv)) for conv, _ in part)
-            _ADVANCE.add(pipe, named, self._lifetime, int(make), *arguments)
-        return len(pipe) - before
 
     def _shown(self, documents: Mapping[str, Document]) -> list[dict[str, Any]]:
         return shown_all(map(listed, documents.values()), None, self._content)
@@ -226,9 +226,9 @@ def _picked(convs: Iterable[str], answers: Iterable[Any]) -> list[str]:
     return [part[int(index) - 1] for part, indexes in parts for index in indexes]
 
 
-def _hints(newest: Mapping[str, tuple[int, bytes]]) -> Iterable[Delivery]:
+def _hints(newest: Mapping[str, Newest]) -> Iterable[Delivery]:
     """Tells who listens how far their logs go."""
-    for conv, (seq, _) in newest.items():
+    for conv, (seq, *_) in newest.items():
         place = conversation.parse(conv)
         if place is not None:
             frame = rpc.notification("conversation.hint", {"conv": conv, "last_seq": seq})

@@ -3,16 +3,19 @@
 import threading
 
 import pytest
+from pymongo import MongoClient
 
 from local.stack import Stack
 from shared import keys
-from shared.collections import MESSAGES
+from shared.collections import MESSAGES, Document
 from shared.commit import Outcome
 from shared.ends import Galloping, Scanning, newest_of
 from shared.entry import Draft, Entry, shown
+from shared.errors import CallError, Reason
 from shared.history import History, Page
 from shared.ids import new_id
 from shared.log import Log, log
+from shared.storage import Storage
 from shared.stores import database, redis_client
 from tests.soft import soft
 
@@ -249,3 +252,32 @@ def test_the_ends_of_logs_are_found_in_every_way(conv: str, size: int) -> None:
 def _another_log() -> Log:
     """As another process of the function would have it."""
     return log.__wrapped__()
+
+
+def test_a_hole_of_any_width_is_closed_by_whoever_meets_it(conv: str) -> None:
+    log().append([draft(conv, "1")])
+    redis_client().incrby(soft(keys.sequence(conv)), 1700)  # whose writers died
+    log().append([draft(conv, "2")])
+    history = History(log(), hole_age=-1)
+    assert len(history.after(conv, 1, 50).entries) == 50
+    stored = log().storage.between(conv, 1, 5000)
+    assert [each["seq"] for each in stored] == list(range(1, 1703))
+    backward: list[int] = []
+    while not backward or backward[0] > 1:
+        page = history.before(conv, backward[0] if backward else 1703, 200)
+        backward = [each["seq"] for each in page.entries] + backward
+    assert backward == list(range(1, 1703))
+
+
+def test_numbers_go_back_where_the_store_is_away(conv: str) -> None:
+    log().append([draft(conv, "1")])
+    away = MongoClient[Document]("127.0.0.1", 1, timeoutMS=200, serverSelectionTimeoutMS=100)
+    lost = _another_log()
+    lost.storage, lost._timeout = Storage(away["nothing"][MESSAGES]), 0.1
+    for number in range(10):
+        (outcome,) = lost.append([draft(conv, f"waiting {number}")])
+        assert isinstance(outcome, CallError)
+        assert outcome.reason == Reason.UNAVAILABLE
+    (entry,) = log().append([draft(conv, "2")])
+    assert isinstance(entry, Entry)
+    assert entry.seq == 2
