@@ -8,11 +8,9 @@ import sys
 import aiohttp
 import structlog
 import uvloop
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from connector.connector import Connector
+from connector.origin import Origin
 from shared import startup, telemetry
 from shared.secretfiles import SecretMissingError
 from shared.settings import Settings, settings
@@ -22,22 +20,16 @@ logger = structlog.get_logger(__name__)
 
 async def serve(config: Settings) -> None:
     """Runs a connector on the given settings."""
-    client: Redis = Redis.from_url(
-        config.redis_url,
-        socket_timeout=config.store_timeout,
-        socket_connect_timeout=2,
-        health_check_interval=0,
-        retry=Retry(NoBackoff(), 0),
-    )
+    origin = Origin(config)
     async with (
-        client,
+        origin.client,
         aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         ) as http,
     ):
-        connector = Connector(config, http, client)
+        connector = Connector(config, http, origin)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, connector.stop)

@@ -5,7 +5,8 @@ sessions are refused, or they are opened without its channels, it is asked again
 and they are told `session.resync` then. While such a function does not answer at all, nobody waits
 for it.
 
-A channel that its user leaves while a function is asked is not joined.
+A channel that its user leaves while a function is asked is not joined; and where all channels were
+left meanwhile, the answer is none (`Subscriptions.epoch`).
 """
 
 import asyncio
@@ -88,6 +89,7 @@ class ChannelSources:
             return await self._asked(source, calls)
 
     async def _asked(self, source: ChannelSource, calls: list[Pending]) -> list[Session]:
+        epoch = self._subscriptions.epoch
         try:
             async with asyncio.timeout(None if source.refuses else source.budget):
                 found = await self._forward(source.function, calls)
@@ -95,7 +97,7 @@ class ChannelSources:
             return [
                 call.session
                 for call, answer in zip(calls, found, strict=True)
-                if not self._subscribe(call.session, answer)
+                if self._subscriptions.epoch != epoch or not self._subscribe(call.session, answer)
             ]
         except TimeoutError:
             logger.warning("channels_too_slow", function=source.function)

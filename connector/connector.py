@@ -25,10 +25,13 @@ from connector.inbox import Inbox
 from connector.lanes import Bounds, Lanes, Pending
 from connector.node import Node
 from connector.opener import Opener
+from connector.origin import Origin
 from connector.peers import Peers
+from connector.pulse import Pulse
 from connector.readiness import Readiness
 from connector.registry import Registry
-from connector.routes import RESERVED, Route, Routes, RouteSource
+from connector.resync import Resync
+from connector.routes import RESERVED, Route, Routes, source
 from connector.server import Server
 from connector.session import SIGNED_OUT, Session
 from connector.socket import Socket
@@ -53,16 +56,15 @@ Give = Callable[[Answer], None]
 class Connector:
     """One node. `run` serves until `stop` is called, then drains."""
 
-    def __init__(self, config: Settings, http: aiohttp.ClientSession, client: Redis) -> None:
+    def __init__(self, config: Settings, http: aiohttp.ClientSession, origin: Origin) -> None:
         """Raises `SecretMissingError`, and `ValueError` for a secret or setting that is none."""
         self.node_id = new_id()
         self._config = config
-        self._redis = client
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         times = Times(config.open_timeout, config.ping_after, config.pong_timeout)
         self._watch = Watch(times, time.monotonic())
-        self._routes = _route_source(config, http)
+        self._routes = source(config, http)
         forwarder = self._forwarder = self._new_forwarder(http)
         self._failures = Failures()
         self._lanes = Lanes(Hooks(forwarder, self._known).forward)
@@ -74,7 +76,7 @@ class Connector:
             on_leave=self._leave,
             on_read=self._resume,
         )
-        self._subscriptions = Subscriptions()
+        client, self._subscriptions = origin.client, Subscriptions()
         self._registry = Registry(client, self.node_id, self._subscriptions)
         self._emitter = Emitter(
             client,
@@ -82,42 +84,56 @@ class Connector:
             stream_length=config.events_stream_length,
             unsent=config.events_unsent,
         )
-        self._inbox = Inbox(
-            client,
-            self.node_id,
+        self._sources = ChannelSources(
+            forwarder.forward, self._subscriptions, self._registry, self._known
+        )
+        self._devices = Devices(client, forwarder.forward, self._known)
+        self._open_inbox(config, origin)
+        self._dispatchers = [
+            Dispatcher(stream, client, self.node_id, forwarder, self._known, self._start, config)
+            for stream in (keys.EVENTS, keys.MESSAGE_EVENTS)
+        ]
+        self._open_doors(config, client)
+
+    def _open_inbox(self, config: Settings, origin: Origin) -> None:
+        pulse = Pulse(origin.client, self.node_id, config.node_ttl)
+        resync = Resync(
             self._subscriptions,
             self._registry,
+            self._devices,
+            self._sources,
+            self._emitter,
+            self._close,
+            config,
+        )
+        self._inbox = Inbox(
+            origin,
+            self.node_id,
+            pulse,
+            self._subscriptions,
+            self._registry,
+            resync,
             lambda: self._server.sockets,
             self._close,
-            self._emitter,
+            config,
         )
+        origin.tell(self._inbox.lose)
         self._node = Node(
-            client,
+            origin,
             self.node_id,
+            pulse,
             self._inbox,
             self._emitter,
             ttl=config.node_ttl,
             interval=config.heartbeat_interval,
         )
-        self._dispatchers = [
-            Dispatcher(stream, client, self.node_id, forwarder, self._known, self._start, config)
-            for stream in (keys.EVENTS, keys.MESSAGE_EVENTS)
-        ]
-        self._sources = ChannelSources(
-            forwarder.forward, self._subscriptions, self._registry, self._known
-        )
-        self._open_doors(config, client)
 
     def _open_doors(self, config: Settings, client: Redis) -> None:
         verifier = Verifier(secretfiles.read(config.secrets_dir, secretfiles.SIGNING_PUBLIC))
-        devices, who = (
-            Devices(client, self._forwarder.forward, self._known),
-            Peers(config.trusted_proxies),
-        )
-        signed_in = limits.signed_in(config)
+        who, signed_in = Peers(config.trusted_proxies), limits.signed_in(config)
         self._opener = Opener(
             verifier,
-            devices,
+            self._devices,
             self._sources,
             self._subscriptions,
             self._registry,
@@ -129,13 +145,11 @@ class Connector:
         self._http = HttpDoor(
             self._call,
             self._told,
-            lambda method: (
-                (route := self._known().methods.get(method)) is not None and route.public
-            ),
+            self._is_public,
             Readiness(client, self._missing, config).missing,
             self._server.count_frames,
             verifier,
-            devices,
+            self._devices,
             who,
             signed_in,
             limits.anonymous_address(config),
@@ -214,6 +228,10 @@ class Connector:
 
     def _known(self) -> Routes:
         return self._routes.routes
+
+    def _is_public(self, method: str) -> bool:
+        route = self._known().methods.get(method)
+        return route is not None and route.public
 
     def _serves(self) -> bool:
         return self._routes.loaded.is_set() and not self._stopping.is_set()
@@ -388,18 +406,6 @@ def _look_at(socket: Socket, verdict: Verdict) -> None:
             socket.ping()
         case "dead":
             socket.drop()
-
-
-def _route_source(config: Settings, http: aiohttp.ClientSession) -> RouteSource:
-    credentials = None
-    if config.routes_file is None:
-        credentials = aiohttp.BasicAuth(
-            secretfiles.read(config.secrets_dir, secretfiles.GATEWAY_USER),
-            secretfiles.read(config.secrets_dir, secretfiles.GATEWAY_PASSWORD),
-        )
-    return RouteSource(
-        http, config.gateway_url, credentials, config.routes_file, config.routes_interval
-    )
 
 
 async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:

@@ -1,8 +1,10 @@
 """What other parts send to this node's sessions: its Redis stream, read in order.
 
 After a moment without Redis it reads on where it was. Where entries were lost (the stream was
-trimmed before it was read, deleted by a sweep, or Redis lost it) the sessions are told
-`session.resync` and compare their numbers with the server's.
+trimmed before it was read, deleted by a sweep, or Redis lost it), or Redis is not what it was, the
+stream begins anew, and so does what sessions hear (`resync`). What comes with a read proves that
+nothing of the kind happened before it: nothing is delivered that was published after a loss to
+those who were listening before.
 """
 
 import asyncio
@@ -13,19 +15,22 @@ from typing import Any
 
 import orjson
 import structlog
-from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from connector import metrics, streams
 from connector.backoff import Backoff
 from connector.channel_sources import RESYNC
-from connector.emitter import Emitter
 from connector.fanout import Fanout
+from connector.origin import Origin, number
+from connector.pulse import Pulse
 from connector.registry import Registry
+from connector.resync import Resync
 from connector.session import Session
 from connector.streams import Entry
 from connector.subscriptions import Subscriptions
 from shared import channels, keys, rpc
+from shared.clock import now_ms
+from shared.settings import Settings
 
 logger = structlog.get_logger(__name__)
 
@@ -33,6 +38,7 @@ _BLOCK = 1000  # ms
 _APART = 2.0  # seconds between two resyncs
 _COUNT = 200  # stream entries in one read
 _SILENT = 10.0  # seconds without an answer from which on nobody reads
+_NUMBER_END = 20  # characters of a tail, beyond the end of its number
 
 Join = tuple[dict[str, Any], bytes]  # the header of a subscription, and its frame
 
@@ -43,27 +49,36 @@ class Inbox:
 
     def __init__(
         self,
-        client: Redis,
+        origin: Origin,
         node: str,
+        pulse: Pulse,
         subscriptions: Subscriptions,
         registry: Registry,
+        resync: Resync,
         sessions: Callable[[], Iterable[Session]],
         close: Callable[[Session, int, str], None],
-        emitter: Emitter,
+        config: Settings,
     ) -> None:
-        self._redis = client
+        self._origin = origin
+        self._redis = origin.client
         self._key = keys.node(node)
+        self._alive = keys.node_alive(node)
+        self._pulse = pulse
         self._subscriptions = subscriptions
         self._fanout = Fanout(subscriptions)
         self._registry = registry
+        self._resync = resync
         self._sessions = sessions
         self._close = close
-        self._emitter = emitter
+        self._believed = config.join_believed * 1000  # ms
+        self._behind = min(_COUNT, config.node_stream_length)  # entries waiting, at least
         self._last = b"0-0"
         self._read = 0  # stream entries read since the stream began
+        self._mark: bytes | None = None  # of the generation in which channels were asked for
+        self._counting = asyncio.Lock()
         self._again_at = 0.0  # when sessions may be told again that they missed something
         self._answered = -math.inf  # when Redis last answered a read
-        self.lost = False  # set from outside: Redis forgot this node
+        self.lost = False
 
     @property
     def reads(self) -> bool:
@@ -76,9 +91,8 @@ class Inbox:
         self._answered = time.monotonic()  # as good as: a read of nothing takes a while
         while True:
             try:
-                if self.lost and time.monotonic() >= self._again_at:
+                if self.lost:
                     await self._start_again()
-                    self._again_at = time.monotonic() + _APART
                 await self.deliver(await self._next())
                 backoff.reset()
             except (RedisError, OSError) as error:
@@ -86,39 +100,47 @@ class Inbox:
                 await backoff.pause()
             except Exception:  # the last resort: whatever was missed, sessions compare
                 logger.exception("inbox_broke")
-                self.lost = True
+                self.lose()
                 await backoff.pause()
+
+    def lose(self) -> None:
+        """What this node told Redis, or Redis kept for it, is not to be relied on: nothing more is
+        delivered until the node has started again, and nobody hears more than their own channel."""
+        self.lost = True
+        self._resync.begin()
 
     async def check(self) -> None:
         """Drops what was read from the stream, and notices entries that were lost unread. The
         stream counts what was ever added; all of it was read or is there."""
-        read, last = self._read, self._last
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.xtrim(self._key, minid=_after(last), approximate=False)
+        async with self._counting, self._redis.pipeline(transaction=True) as pipe:
+            read = self._read
+            pipe.xtrim(self._key, minid=_after(self._last), approximate=False)
             pipe.xinfo_stream(self._key)
             try:
                 _, info = await pipe.execute()
-            except ResponseError:  # no stream: nothing was ever sent
-                return
-        lost = info["entries-added"] - read - info["length"]
-        if lost > 0:
-            logger.warning("inbox_entries_lost", count=lost)
-            self.lost = True
+                passed = info["entries-added"] - info["length"]
+            except ResponseError:  # no stream
+                passed = 0
+        if passed != read:  # fewer, where it is another stream
+            logger.warning("inbox_entries_lost", read=read, passed=passed)
+            self.lose()
 
     async def deliver(self, entries: Iterable[Entry]) -> None:
         """Acts on stream entries in their order: writes their frames, carries out their controls.
         Frames that no control comes between are written together."""
         try:
             for entry in entries:
+                if self.lost:
+                    return
                 try:
                     await self._deliver(entry)
                 except (RedisError, OSError):
-                    self.lost = True  # the rest of this entry was not delivered
+                    self.lose()  # the rest of this entry was not delivered
                     raise
                 except Exception as failure:  # the last resort: one entry is passed over
                     logger.error("entry_makes_no_sense", exc_info=failure)
                     metrics.NONSENSE.labels("bus").inc()
-                    self.lost = True
+                    self.lose()
         finally:
             self._fanout.flush()
 
@@ -158,6 +180,11 @@ class Inbox:
             if not sessions or not self._subscriptions.is_news(uid, channel, header.get("rev")):
                 continue
             for session in sessions:
+                self._subscriptions.go_along(session, channel, header.get("along"))
+            if now_ms() - header.get("at", now_ms()) > self._believed:
+                self._resync.ask(each for each in sessions if each.opened)
+                continue
+            for session in sessions:
                 self._subscriptions.subscribe(session, channel)
                 if session.left is not None:
                     session.left.discard(channel)
@@ -175,16 +202,31 @@ class Inbox:
                     session.outlet.write(hints[header["hint"]])
 
     async def _hints(self, convs: set[str]) -> dict[str, bytes]:
-        """A frame for each conversation that says how far it goes. What is numbered from now on
-        reaches those who have just joined."""
+        """A frame for each conversation that says how far it goes, or where Redis does not know
+        that in this generation, that one is to compare. What is numbered from now on reaches those
+        who have just joined."""
         if not convs:
             return {}
-        names = list(convs)
-        found = await self._redis.mget([keys.sequence(conv) for conv in names])
+        if self._mark is None:
+            return dict.fromkeys(convs, RESYNC)
+        names, generation = list(convs), number(self._mark)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.mget([keys.of(generation, keys.sequence(conv)) for conv in names])
+            for conv in names:
+                pipe.getrange(keys.of(generation, keys.tail(conv)), 0, _NUMBER_END)
+            pipe.get(keys.GENERATION)
+            counters, *tails, mark = await pipe.execute()
+        if mark != self._mark:
+            return dict.fromkeys(convs, RESYNC)
+        ends = [
+            max(int(counter or 0), int(tail.split(b":", 1)[0] or 0))
+            for counter, tail in zip(counters, tails, strict=True)
+        ]
         return {
-            conv: rpc.notification("conversation.hint", {"conv": conv, "last_seq": int(last)})
-            for conv, last in zip(names, found, strict=True)
-            if last is not None
+            conv: rpc.notification("conversation.hint", {"conv": conv, "last_seq": end})
+            if end
+            else RESYNC
+            for conv, end in zip(names, ends, strict=True)
         }
 
     def _of(self, header: dict[str, Any]) -> list[Session]:
@@ -207,6 +249,7 @@ class Inbox:
                     return
                 for session in sessions:
                     self._subscriptions.unsubscribe(session, channel)
+                    self._subscriptions.go_along(session, channel, None)
                     if session.left is not None:
                         session.left.add(channel)
                 self._registry.changed()
@@ -221,24 +264,48 @@ class Inbox:
                 self._close(session, header["code"], header["why"])
 
     async def _next(self) -> list[Entry]:
-        found: Any = await self._redis.xread({self._key: self._last}, count=_COUNT, block=_BLOCK)
+        """What came, unless something was lost before it."""
+        least = self._pulse.sure
+        entries, (mark, beat) = await streams.read_beside(
+            self._redis, self._key, self._last, _COUNT, _BLOCK, (keys.GENERATION, self._alive)
+        )
         self._answered = time.monotonic()
-        return streams.entries(found)
+        if self._mark is None:  # whatever was asked for so far began this generation
+            self._mark = mark
+        if mark != self._mark:
+            logger.warning("generation_changed", node=self._key)
+            self.lose()
+        elif not await self._pulse.reaches(beat, least):
+            logger.warning("node_forgotten", node=self._key)
+            self.lose()
+        elif len(entries) >= self._behind:  # what is to be read may have been cut off
+            await self.check()
+        return entries
 
     async def _start_again(self) -> None:
-        """Redis lost this node, or entries for it: a new stream, all channels told again, and every
-        session told that it may have missed something."""
-        await self._redis.delete(self._key)
-        self._last, self._read, self.lost = b"0-0", 0, False
-        self._registry.tell_all_again()
-        await self._registry.flush()
-        sessions = list(self._sessions())
+        """A new stream, all channels told again, and every session asked for again."""
+        await asyncio.sleep(max(0.0, self._again_at - time.monotonic()))
+        self.lost = False  # what is lost from here on is another loss
+        try:
+            await self._pulse.beat()
+            await self._origin.look()
+            async with self._counting, self._redis.pipeline(transaction=False) as pipe:
+                pipe.delete(self._key)
+                pipe.get(keys.GENERATION)
+                _, self._mark = await pipe.execute()
+                self._last, self._read = b"0-0", 0
+            # Who was asked for since the loss was noticed may have missed what the old stream had.
+            self._resync.begin()
+            self._registry.tell_all_again()
+            await self._registry.flush()
+        except BaseException:
+            self.lost = True
+            raise
+        self._again_at = time.monotonic() + _APART
+        sessions = [each for each in self._sessions() if each.opened]
         logger.warning("node_resync", sessions=len(sessions))
-        for session in sessions:
-            if session.opened:
-                session.outlet.write(RESYNC)
-                self._emitter.opened(session, again=True)
-            await asyncio.sleep(0)
+        if not self.lost:
+            self._resync.ask(sessions)
 
 
 def _after(stream_id: bytes) -> str:

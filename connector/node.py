@@ -1,8 +1,8 @@
 """This connector as a node among others: its heartbeat, and sweeping those that died.
 
-A node is its random id; a restarted connector is a new node. The heartbeat writes a new value each
-time and looks at the old one: where that is not what this node wrote last, Redis lost it or went
-back in time (or the node slept so long that others swept it), and everything is told again.
+A node is its random id; a restarted connector is a new node. Each beat looks at the one before
+(`pulse`) and at Redis itself (`origin`): where Redis lost the beat or went back in time, or the
+node slept so long that others swept it, everything is told again.
 
 Whoever is swept had people, whose sessions are told to have closed with the last heartbeat that
 can have been.
@@ -14,11 +14,12 @@ notices at its next beat, even if it had told its channels again before.
 import asyncio
 
 import structlog
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from connector.emitter import Emitter, closed_for
 from connector.inbox import Inbox
+from connector.origin import Origin
+from connector.pulse import Pulse
 from shared import channels, keys
 from shared.events import now_ms
 
@@ -31,21 +32,23 @@ _SWEEP_LEASE = 30  # seconds
 class Node:
     def __init__(
         self,
-        client: Redis,
+        origin: Origin,
         node: str,
+        pulse: Pulse,
         inbox: Inbox,
         emitter: Emitter,
         *,
         ttl: float,
         interval: float,
     ) -> None:
-        self._redis = client
+        self._origin = origin
+        self._redis = origin.client
         self._node = node
+        self._pulse = pulse
         self._inbox = inbox
         self._emitter = emitter
         self._ttl = ttl
         self._interval = interval
-        self._beats = 0
 
     async def run(self) -> None:
         """Beats, trims and sweeps until cancelled."""
@@ -63,14 +66,11 @@ class Node:
 
     async def beat(self) -> None:
         """Says that this node lives, and notices when Redis thinks otherwise."""
-        before, self._beats = self._beats, self._beats + 1
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.set(keys.node_alive(self._node), self._beats, px=int(self._ttl * 1000), get=True)
-            pipe.sadd(keys.NODES, self._node)
-            found, _ = await pipe.execute()
-        if before and found != b"%d" % before:
+        follows = await self._pulse.beat()
+        if not follows:
             logger.warning("heartbeat_lost", node=self._node)
-            self._inbox.lost = True
+        if not (await self._origin.look() and follows):
+            self._inbox.lose()
 
     async def leave(self) -> None:
         """This node ends: nothing of it stays in Redis. Its sessions' closings were noted."""

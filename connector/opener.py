@@ -164,6 +164,13 @@ class Opener:
                 asked.refusal = asked.refusal or refusal
 
     async def _join(self, batch: list[_Asked]) -> None:
+        """Where all channels were left meanwhile, what was asked before is asked once more."""
+        epoch = None
+        while epoch != self._subscriptions.epoch:
+            epoch = self._subscriptions.epoch
+            await self._ask(batch)
+
+    async def _ask(self, batch: list[_Asked]) -> None:
         opening = [each for each in batch if not each.renews and not each.session.closing]
         for asked in opening:
             self._subscriptions.subscribe(asked.session, channels.user(asked.access.uid))
@@ -201,6 +208,7 @@ class Opener:
         self._subscriptions.drop(session)
         self._sources.forget(session)
         session.sign(None, None)
+        session.access = None
         asked.answer(refused(refusal))
 
     def _opened(self, session: Session) -> dict[str, Any]:
@@ -215,7 +223,7 @@ class Opener:
 
 def _sign(session: Session, access: Access) -> None:
     session.sign(access.uid, access.device, access.roles)
-    session.expires = access.expires
+    session.access, session.expires = access, access.expires
 
 
 def _parsed(model: type[M], params: dict[str, Any]) -> M:

@@ -39,6 +39,9 @@ import aiohttp
 import orjson
 import structlog
 
+from shared import secretfiles
+from shared.settings import Settings
+
 logger = structlog.get_logger(__name__)
 
 TOPIC = "stonechat"
@@ -349,3 +352,16 @@ async def _text(response: aiohttp.ClientResponse) -> bytes:
             response.close()
             raise NoRoutesError("the gateway's list has no end")
     return bytes(found)
+
+
+def source(config: Settings, http: aiohttp.ClientSession) -> RouteSource:
+    """As the settings say. Raises `SecretMissingError`."""
+    credentials = None
+    if config.routes_file is None:
+        credentials = aiohttp.BasicAuth(
+            secretfiles.read(config.secrets_dir, secretfiles.GATEWAY_USER),
+            secretfiles.read(config.secrets_dir, secretfiles.GATEWAY_PASSWORD),
+        )
+    return RouteSource(
+        http, config.gateway_url, credentials, config.routes_file, config.routes_interval
+    )

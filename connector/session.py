@@ -10,6 +10,7 @@ from shared import rpc
 from shared.errors import CallError, Reason
 from shared.ids import request_id
 from shared.rpc import BadRequestError, Request
+from shared.tokens import Access
 
 GOING_AWAY = 1001
 PROTOCOL_ERROR = 1002
@@ -47,8 +48,10 @@ class Session:
         "_calls",
         "_limits",
         "_noise",
+        "access",
         "account",
         "agent",
+        "along",
         "asked",
         "channels",
         "clogged",
@@ -110,8 +113,10 @@ class Session:
         self.uid: str | None = None
         self.device: str | None = None
         self.roles: tuple[str, ...] = ()
+        self.access: Access | None = None  # the token that a socket showed last
         self.expires = 0.0
         self.channels: set[str] = set()
+        self.along: dict[str, str] | None = None  # channels it hears only along with others
         self.asked = 0  # functions that are being asked for its channels
         self.left: set[str] | None = None  # channels left while they are
 

@@ -3,16 +3,19 @@
 from collections.abc import Iterator, Sequence
 
 from connector.session import Session
+from shared import channels
 
 
 class Subscriptions:
     """Channels with at least one session. `dirty` collects those that gained their first or lost
-    their last one, for the registry to tell Redis."""
+    their last one, for the registry to tell Redis. `epoch` counts how often all was left: what
+    somebody was asked before does not count after."""
 
     def __init__(self) -> None:
         self._sessions: dict[str, set[Session]] = {}
         self._revs: dict[tuple[str, str], int] = {}
         self.dirty: set[str] = set()
+        self.epoch = 0
 
     def __contains__(self, channel: str) -> bool:
         return channel in self._sessions
@@ -47,6 +50,35 @@ class Subscriptions:
         for channel in list(session.channels):
             self.unsubscribe(session, channel)
 
+    def leave_all(self) -> None:
+        """Every session leaves all channels but its person's own."""
+        self.epoch += 1
+        for channel, sessions in list(self._sessions.items()):
+            owner = channels.uid_of(channel)
+            leaving = {each for each in sessions if owner is None or each.uid != owner}
+            for session in leaving:
+                session.channels.discard(channel)
+            if len(leaving) == len(sessions):
+                del self._sessions[channel]
+                self.dirty.add(channel)
+            else:
+                sessions -= leaving
+
+    def go_along(self, session: Session, channel: str, other: str | None) -> None:
+        """The session hears a channel only along with this other; None where it depends on none."""
+        if other is not None:
+            session.along = (session.along or {}) | {channel: other}
+        elif session.along is not None:
+            session.along.pop(channel, None)
+
+    def follow(self, session: Session) -> None:
+        """Joins the channels that go along with those that the session is on, and forgets the
+        others."""
+        along = session.along or {}
+        session.along = {name: other for name, other in along.items() if other in session.channels}
+        for name in session.along:
+            self.subscribe(session, name)
+
     def is_news(self, uid: str, channel: str, rev: int | None) -> bool:
         """Whether a change of a user's membership, of this revision, comes after all that were
         seen of late; it is then taken as seen."""
@@ -63,11 +95,11 @@ class Subscriptions:
         """The sessions on a channel. Not to be changed, nor kept."""
         return self._sessions.get(channel, _NONE)
 
-    def of_any(self, channels: Sequence[str]) -> set[Session]:
+    def of_any(self, names: Sequence[str]) -> set[Session]:
         """The sessions on at least one of the channels, each once."""
-        if len(channels) == 1:
-            return self.of(channels[0])
-        return set().union(*(self.of(channel) for channel in channels))
+        if len(names) == 1:
+            return self.of(names[0])
+        return set().union(*(self.of(name) for name in names))
 
 
 _NONE: set[Session] = set()

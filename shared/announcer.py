@@ -16,8 +16,8 @@ from shared.collections import Document
 from shared.conversation import Conversation, parse
 from shared.entry import Draft, unbodied
 from shared.events import Happened
-from shared.scripts import execute
-from shared.tails import Tails
+from shared.generations import Generation, Generations
+from shared.tails import Newest, Tails
 from shared.telemetry import STEP_SECONDS
 
 _PLACE = ("conv", "seq", "id", "sender", "type", "ts")
@@ -27,7 +27,7 @@ class Announcement(NamedTuple):
     """A stored entry, what all may see of it as JSON, the session that needs no telling, and people
     who are told besides those who listen. `outside` is whether its sender is not told. Those who
     are `late` may not see its body; where they are too many to name (None), all are told to fetch
-    it."""
+    it. `fresh` is whether it was stored just now."""
 
     document: Document
     shown: bytes
@@ -35,14 +35,15 @@ class Announcement(NamedTuple):
     also: tuple[str, ...] = ()
     outside: bool = False
     late: tuple[str, ...] | None = ()
+    fresh: bool = False
 
     @classmethod
     def of(cls, document: Document, entry: dict[str, Any], draft: Draft | None = None) -> Self:
-        """That of an entry, as it follows from its draft."""
+        """That of an entry, as it follows from the draft that it was made of just now."""
         text = orjson.dumps(entry)
         if draft is None:
             return cls(document, text)
-        return cls(document, text, draft.session, draft.also, draft.outside, draft.late)
+        return cls(document, text, draft.session, draft.also, draft.outside, draft.late, fresh=True)
 
     @property
     def unbodied(self) -> bytes:
@@ -58,9 +59,12 @@ class Announcement(NamedTuple):
 class Announcer:
     """Publishes entries, then moves the tails. Safe under threads."""
 
-    def __init__(self, client: redis.Redis, bus: Bus, tails: Tails) -> None:
+    def __init__(
+        self, client: redis.Redis, bus: Bus, generations: Generations, tails: Tails
+    ) -> None:
         self._redis = client
         self._bus = bus
+        self._generations = generations
         self._tails = tails
         self._events_wanted = True  # whether somebody subscribed, when last looked
 
@@ -72,24 +76,33 @@ class Announcer:
     @STEP_SECONDS.labels("publish").time()
     def _publish(self, announcements: Sequence[Announcement]) -> None:
         tails = {
-            item.document["conv"]: (item.document["seq"], item.listed) for item in announcements
+            item.document["conv"]: Newest(
+                item.document["seq"], item.listed, makes=item.fresh and item.document["seq"] == 1
+            )
+            for item in announcements
         }
+        items = [each for item in announcements for each in deliveries(item)]
         told = self._events_wanted
-        with self._redis.pipeline(transaction=False) as pipe:
-            pipe.exists(keys.MESSAGE_EVENTS)
-            self._bus.enqueue(pipe, [each for item in announcements for each in deliveries(item)])
-            if told:
-                events.enqueue(pipe, _created(announcements))
-            self._tails.advance(pipe, tails)
-            self._events_wanted = bool(execute(pipe)[0])
+
+        def work(now: Generation) -> None:
+            with self._redis.pipeline(transaction=False) as pipe:
+                pipe.exists(keys.MESSAGE_EVENTS)
+                self._bus.enqueue(pipe, items)
+                if told:
+                    events.enqueue(pipe, _created(announcements))
+                advanced = self._tails.advance(now, pipe, tails)
+                answers = now.execute(pipe)
+            self._events_wanted = bool(answers[0])
+            self._tails.settle(now, tails, answers[-advanced:])
+
+        self._generations.within(work)
         if self._events_wanted and not told:
             events.emit(_created(announcements))
 
     def unannounced(self, documents: Sequence[Document]) -> list[Document]:
-        """Those of which nobody may know yet: their log's tail stands below them."""
-        convs = list({document["conv"] for document in documents})
-        seqs = self._tails.seqs(convs)
-        return [document for document in documents if seqs[document["conv"]] < document["seq"]]
+        """Those of which nobody may know yet: their log's tail stands below them, or is missing."""
+        kept = self._tails.kept(list({document["conv"] for document in documents}))
+        return [each for each in documents if kept.get(each["conv"], 0) < each["seq"]]
 
 
 def _created(announcements: Sequence[Announcement]) -> list[Happened]:

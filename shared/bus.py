@@ -8,7 +8,7 @@ and `frames`, these one behind the other, bytes to write as they are. A header i
     {"to": [channel, …], "skip_session": sid?, "skip_users": [uid, …]?,  deliver the frame
      "only_session": sid?}
     {"op": "subscribe" | "unsubscribe", "uid": uid, "channel": name,     change a user's channels
-     "session": sid?, "rev": n?, "hint": conv?}
+     "session": sid?, "rev": n?, "hint": conv?, "at": ms?, "along": name?}
     {"op": "close", "uid": uid, "device": did?, "code": n, "why": text}  close a user's sessions
 
 A script holds Redis for as long as it runs, so a publish is cut into several, by frames' bytes and
@@ -19,7 +19,13 @@ A delivery's header names those of its channels that the node listens to. A cont
 it has one, is written to the sessions it changed, after the change. Where a user's membership of a
 channel has revisions, one that comes after a higher one is ignored; so controls may be repeated and
 overtake each other. With `hint` the sessions are also told, when the change has taken effect, the
-last number given out in that conversation.
+last number given out in that conversation, or to compare, where that is not known.
+
+A subscription says what was so `at` a time of the publisher's clock. One that comes late (its
+publisher stood still, and what it knew may not be so any more) is not believed: the functions that
+have `session.channels` are asked for the sessions again. After a loss that is done for all
+sessions, and what nobody gives any more is left: a channel that is given by controls alone is kept
+only `along` with another, if that one is given again (a user's own always is).
 """
 
 import itertools
@@ -108,7 +114,7 @@ class Delivery(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Membership:
     """All sessions of a user (or only `session`) join or leave a channel; then `frame` is written
-    to them."""
+    to them. Whoever subscribes says when (`at`, ms) it was read that the user may hear it."""
 
     op: Literal["subscribe", "unsubscribe"]
     uid: str
@@ -117,6 +123,8 @@ class Membership:
     rev: int | None = None
     hint: str | None = None
     session: str | None = None
+    at: int | None = None
+    along: str | None = None
 
     @property
     def to(self) -> tuple[str, ...]:
@@ -124,12 +132,9 @@ class Membership:
 
     def header(self) -> bytes:
         header: dict[str, Any] = {"op": self.op, "uid": self.uid, "channel": self.channel}
-        if self.rev is not None:
-            header["rev"] = self.rev
-        if self.hint is not None:
-            header["hint"] = self.hint
-        if self.session is not None:
-            header["session"] = self.session
+        for name in ("rev", "hint", "session", "at", "along"):
+            if (value := getattr(self, name)) is not None:
+                header[name] = value
         return orjson.dumps(header)
 
 

@@ -15,6 +15,7 @@
 | `presence` | the presence a person chose, and when it was last seen | uid |
 | `commands` | the first result of a changing call, for a while | `uid method target cid` |
 | `outcomes` | the first result of a command on a group or a friendship | the same |
+| `generations` | how often Redis' soft state began anew (see `generations`) | `redis` |
 """
 
 from typing import Any
@@ -37,6 +38,7 @@ FRIENDSHIPS = "friendships"
 PRESENCE = "presence"
 COMMANDS = "commands"
 OUTCOMES = "outcomes"
+GENERATIONS = "generations"
 
 # The store removes a document some time after the date in its `expires`.
 _EXPIRES = IndexModel([("expires", ASCENDING)], expireAfterSeconds=0, name="expires")

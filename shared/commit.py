@@ -4,23 +4,26 @@
 
 The insert is ordered and stops at the first refusal, so entries of one conversation never overtake
 each other. What was refused is either a repetition (its command is stored: the first entry is the
-answer, and the number is used for the next draft) or a collision (its number is stored: the counter
-was lost or stale, so it is raised to what is stored, and the drafts take numbers above that).
+answer, and the number is used for the next draft) or a collision: its number is stored. Where a
+reader closed it as a hole, this writer was slow, and takes numbers above what is stored. Where it
+is somebody's entry, the counter went back, and who knows what else of Redis' state did: all of it
+begins anew (`generations`), and the drafts of all conversations take new numbers.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pymongo
 import redis
 import structlog
-from pymongo.errors import ConnectionFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, PyMongoError, ServerSelectionTimeoutError
 
 from shared.announcer import Announcement
 from shared.collections import Document
 from shared.content import Keyring
-from shared.entry import Draft, Entry, public, shown, stored, void
+from shared.entry import VOID, Draft, Entry, public, shown, stored, void
 from shared.errors import CallError, Reason
+from shared.generations import Generation, Generations
 from shared.sequencer import Sequencer
 from shared.storage import Storage
 from shared.telemetry import STEP_SECONDS
@@ -36,12 +39,19 @@ class Commit:
     """The drafts of one batch on their way into storage. Used once, by one thread."""
 
     def __init__(
-        self, drafts: Sequence[Draft], storage: Storage, sequencer: Sequencer, content: Keyring
+        self,
+        drafts: Sequence[Draft],
+        storage: Storage,
+        sequencer: Sequencer,
+        generations: Generations,
+        content: Keyring,
     ) -> None:
         self._drafts = drafts
         self._storage = storage
         self._sequencer = sequencer
+        self._generations = generations
         self._content = content
+        self._taken_in: Generation = generations.present()
         self._waiting: dict[str, Draft] = {}
         for draft in drafts:
             self._waiting.setdefault(draft.key, draft)
@@ -52,9 +62,13 @@ class Commit:
     def store(self, attempts: int, timeout: float) -> None:
         """Places every draft, or those it can within `attempts` inserts and `timeout` seconds.
         Raises what the driver raises where not even the state of a failed insert can be read."""
-        with pymongo.timeout(timeout):
-            self._place_all(attempts)
-        self._return_numbers()
+        try:
+            with pymongo.timeout(timeout):
+                self._place_all(attempts)
+        except PyMongoError:
+            self._return_numbers(self._give_back)  # the store is away: nothing can be closed
+            raise
+        self._return_numbers(self._give_back_or_close)
 
     def outcomes(self) -> list[Outcome]:
         """What became of each draft, in the order they were given."""
@@ -102,6 +116,9 @@ class Commit:
                     self._place(documents)
                 else:
                     self._sort_out(documents, refused)
+            except ServerSelectionTimeoutError:
+                self._hold(documents)  # nothing was sent
+                raise
             except ConnectionFailure as failure:
                 if attempt == attempts - 1:
                     raise
@@ -114,6 +131,8 @@ class Commit:
     @STEP_SECONDS.labels("number").time()
     def _number(self) -> None:
         """Takes the numbers that are missing for the drafts that wait."""
+        if self._taken_in != self._generations.present():
+            self._free.clear()  # counters began anew: others may be given the same
         wanted: dict[str, int] = {}
         for draft in self._waiting.values():
             wanted[draft.conv] = wanted.get(draft.conv, 0) + 1
@@ -122,7 +141,8 @@ class Commit:
             for conv, count in wanted.items()
             if count > len(self._free.get(conv, ()))
         }
-        for conv, last in self._sequencer.take(counts).items():
+        self._taken_in, lasts = self._sequencer.take(counts)
+        for conv, last in lasts.items():
             run = range(last - counts[conv] + 1, last + 1)
             self._free.setdefault(conv, []).extend(run)
 
@@ -134,6 +154,13 @@ class Commit:
             for draft in self._waiting.values()
         ]
 
+    def _hold(self, documents: Sequence[Document]) -> None:
+        """The numbers of these are free again."""
+        for document in documents:
+            self._free[document["conv"]].append(document["seq"])
+        for numbers in self._free.values():
+            numbers.sort()
+
     def _place(self, documents: Sequence[Document]) -> None:
         for document in documents:
             self._placed[document["_id"]] = document
@@ -142,39 +169,52 @@ class Commit:
     def _sort_out(self, documents: Sequence[Document], refused: int | None) -> None:
         """After an insert that failed: what is stored is placed, the rest waits again."""
         found = self._storage.by_key([document["_id"] for document in documents])
+        unused = []
         for document in documents:
             first = found.get(document["_id"])
             if first is not None:
                 self._place([first])
             if first is None or first["seq"] != document["seq"]:
-                self._free[document["conv"]].append(document["seq"])
-        for numbers in self._free.values():
-            numbers.sort()
+                unused.append(document)
+        self._hold(unused)
         if refused is not None and documents[refused]["_id"] not in found:
-            conv, seq = documents[refused]["conv"], documents[refused]["seq"]
-            highest = self._storage.highest(conv, at_least=seq)
-            self._free[conv] = [number for number in self._free[conv] if number > highest]
-            # The counter must not give to others what is still held here.
-            self._sequencer.raise_to({conv: max([highest, *self._free[conv]])})
+            self._collided(documents[refused]["conv"], documents[refused]["seq"])
 
-    def _return_numbers(self) -> None:
-        """Numbers that nobody needs go back to the counter, or are closed at once. Where that
-        fails, readers close them later."""
+    def _collided(self, conv: str, seq: int) -> None:
+        """A number that was given out is another entry's."""
+        stored = self._storage.numbered(conv, [seq])
+        if stored and stored[seq]["type"] != VOID:
+            self._generations.supersede(self._taken_in, "a counter went back")
+            self._free.clear()
+            return
+        highest = self._storage.highest([conv])[conv]
+        self._free[conv] = [number for number in self._free[conv] if number > highest]
+        # The counter must not give to others what is still held here.
+        self._sequencer.raise_to(self._taken_in, {conv: max([highest, *self._free[conv]])})
+
+    def _return_numbers(self, how: Callable[[str, list[int]], bool]) -> None:
+        """Numbers that nobody needs go back to the counter. Where that fails, readers close them
+        later."""
         for conv, numbers in self._free.items():
             try:
-                if numbers and not self._give_back(conv, numbers):
-                    now = time.time_ns() // 1_000_000
-                    self._voids += fill(self._storage, conv, numbers, now)
+                if numbers and not how(conv, numbers):
+                    logger.warning("holes_left", conv=conv, seqs=numbers)
             except (redis.RedisError, PyMongoError) as failure:
                 logger.warning("holes_left", conv=conv, seqs=numbers, error=failure)
 
+    def _give_back_or_close(self, conv: str, numbers: list[int]) -> bool:
+        if not self._give_back(conv, numbers):
+            self._voids += fill(self._storage, conv, numbers, time.time_ns() // 1_000_000)
+        return True
+
     def _give_back(self, conv: str, numbers: list[int]) -> bool:
         dense = numbers[-1] - numbers[0] == len(numbers) - 1
-        return dense and self._sequencer.give_back(conv, numbers[-1], numbers[0] - 1)
+        return dense and self._sequencer.give_back(
+            self._taken_in, conv, numbers[-1], numbers[0] - 1
+        )
 
 
 def fill(storage: Storage, conv: str, seqs: Sequence[int], now: int) -> list[Document]:
     """Closes holes for good with voids, and returns those it made. Where a slow writer comes
     first, its entry stands."""
-    voids = [void(conv, seq, now) for seq in seqs]
-    return [document for document in voids if storage.insert([document]) is None]
+    return storage.insert_each([void(conv, seq, now) for seq in seqs])

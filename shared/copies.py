@@ -1,8 +1,8 @@
 """Soft copies of stored facts in Redis, so that hot paths read many in one pipeline.
 
 A copy is `REV:TEXT`, put by whoever changes the record or reads it, in any order: the higher
-revision stays. It lives for a limited time, which bounds how long a Redis that lost its last
-seconds can show an older fact.
+revision stays. Its key is of a generation (see `generations`). It lives for a limited time from the
+last put on: long enough for who read the record before a change to find the later revision there.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ _SET_FIELD = Script("""
 local kept = redis.call('HGET', KEYS[1], ARGV[1])
 if kept and tonumber(string.match(kept, '^%d+')) > tonumber(ARGV[2]) then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ':' .. ARGV[3])
-if redis.call('TTL', KEYS[1]) < 0 then redis.call('EXPIRE', KEYS[1], ARGV[4]) end
+redis.call('EXPIRE', KEYS[1], ARGV[4])
 return 1
 """)
 
@@ -33,8 +33,8 @@ def put(pipe: Pipeline, key: str, rev: int, text: str, lifetime: int) -> None:
 
 
 def put_field(pipe: Pipeline, key: str, name: str, rev: int, text: str, lifetime: int) -> None:
-    """The same in a hash's field. The hash as a whole lives `lifetime` seconds from its first
-    copy on."""
+    """The same in a hash's field. The hash as a whole lives `lifetime` seconds from its last copy
+    on."""
     _SET_FIELD.add(pipe, key, name, rev, text, lifetime)
 
 

@@ -15,11 +15,11 @@ from shared.collections import Document
 _PORTION = 50
 
 
-def portions(keys: Iterable[str]) -> Iterator[list[str]]:
+def portions(keys: Iterable[str], size: int = _PORTION) -> Iterator[list[str]]:
     """The keys, each once, some at a time."""
     wanted = list(dict.fromkeys(keys))
-    for start in range(0, len(wanted), _PORTION):
-        yield wanted[start : start + _PORTION]
+    for start in range(0, len(wanted), size):
+        yield wanted[start : start + size]
 
 
 def find(

@@ -24,9 +24,10 @@ from shared.commands import Commands, lasting
 from shared.entry import Draft
 from shared.errors import CallError
 from shared.finds import find
+from shared.generations import Generation, Generations, generations
 from shared.log import Log, log
 from shared.pages import Place
-from shared.scripts import batched, execute
+from shared.scripts import batched
 from shared.settings import settings
 from shared.stores import database, redis_client
 
@@ -55,6 +56,7 @@ class Friendships:
     def __init__(
         self,
         client: redis.Redis,
+        generations: Generations,
         friendships: Collection[Document],
         commands: Commands,
         log: Log,
@@ -64,6 +66,7 @@ class Friendships:
     ) -> None:
         """`lifetime` is that of a copy, `timeout` that of a change, in seconds."""
         self._redis = client
+        self._generations = generations
         self._friendships = friendships
         self._log = log
         self._lifetime = lifetime
@@ -71,18 +74,24 @@ class Friendships:
 
     def relations(self, pairs: Sequence[Pair]) -> dict[Pair, Relation]:
         """What the first of each pair is to the second; one round trip where copies are there."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            self.enqueue(pipe, pairs)
-            return self.found(pairs, pipe.execute())
 
-    def enqueue(self, pipe: Pipeline, pairs: Sequence[Pair]) -> int:
+        def work(now: Generation) -> dict[Pair, Relation]:
+            with self._redis.pipeline(transaction=False) as pipe:
+                self.enqueue(now, pipe, pairs)
+                return self.found(now, pairs, now.execute(pipe))
+
+        return self._generations.within(work)
+
+    def enqueue(self, now: Generation, pipe: Pipeline, pairs: Sequence[Pair]) -> int:
         """Adds to a pipeline so many commands, whose answers are for `found`."""
         before = len(pipe)
         for part in batched(pairs):
-            pipe.mget([keys.friendship(key_of(*pair)) for pair in part])
+            pipe.mget([now.key(keys.friendship(key_of(*pair))) for pair in part])
         return len(pipe) - before
 
-    def found(self, pairs: Sequence[Pair], answers: Iterable[Any]) -> dict[Pair, Relation]:
+    def found(
+        self, now: Generation, pairs: Sequence[Pair], answers: Iterable[Any]
+    ) -> dict[Pair, Relation]:
         """The relations of the pairs given to `enqueue`. What Redis has not is read from the store,
         in one query, and copied."""
         texts = {
@@ -92,7 +101,7 @@ class Friendships:
         }
         missing = {key_of(*pair) for pair in pairs if pair[0] != pair[1]}.difference(texts)
         if missing:
-            texts |= self._copy(missing)
+            texts |= self._copy(now, missing)
         return {
             (uid, other): _SELF if uid == other else _relation(uid, other, texts)
             for uid, other in pairs
@@ -139,7 +148,7 @@ class Friendships:
                     others[uid].add(other_of(document, uid))
         return others
 
-    def _copy(self, missing: Iterable[str]) -> dict[str, str]:
+    def _copy(self, now: Generation, missing: Iterable[str]) -> dict[str, str]:
         """Copies pairs to Redis, but those with nobody, and returns what the copies say."""
         documents: dict[str, Document] = {key: {"_id": key, "rev": 0} for key in missing}
         stored: set[str] = set()
@@ -150,19 +159,19 @@ class Friendships:
         new = {key: key.split(" ") for key in documents if key not in stored}
         nobody = people.strangers(itertools.chain.from_iterable(new.values()))
         real = stored.union(key for key, pair in new.items() if nobody.isdisjoint(pair))
-        self._put(documents[key] for key in real)
+        self._put(now, [documents[key] for key in real])
         return {key: _flags(document) for key, document in documents.items()}
 
-    def _put(self, documents: Iterable[Document]) -> None:
+    def _put(self, now: Generation, documents: Iterable[Document]) -> None:
         with self._redis.pipeline(transaction=False) as pipe:
             for each in documents:
-                key = keys.friendship(each["_id"])
+                key = now.key(keys.friendship(each["_id"]))
                 copies.put(pipe, key, each["rev"], _flags(each), self._lifetime)
-            execute(pipe)
+            now.execute(pipe)
 
     def _carry_out(self, document: Document) -> None:
         # The copy first: whoever learns of a change from an entry is to find it in force.
-        self._put([document])
+        self._generations.within(lambda now: self._put(now, [document]))
         drafts = [Draft(**fields) for fields in document["intent"]["entries"]]
         for outcome in self._log.append(drafts):
             if isinstance(outcome, CallError):
@@ -220,6 +229,7 @@ def friendships() -> Friendships:
     config = settings()
     return Friendships(
         redis_client(),
+        generations(),
         database()[FRIENDSHIPS],
         lasting(),
         log(),

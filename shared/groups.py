@@ -26,15 +26,16 @@ from pymongo import UpdateOne
 from shared import channels, copies, keys
 from shared.bus import Item, Membership, bus
 from shared.changes import Changes, Plan
+from shared.clock import now_ms
 from shared.collections import GROUPS, MEMBERS, Document
 from shared.commands import lasting
 from shared.conversation import group, inbox
 from shared.entry import Draft, Entry
 from shared.errors import CallError
 from shared.finds import find
+from shared.generations import Generation, generations
 from shared.log import log
 from shared.members import ENDED, GROUP_FIELD, PRESENT, group_copy, member_copy, roster
-from shared.scripts import execute
 from shared.settings import settings
 from shared.states import states
 from shared.stores import database, redis_client
@@ -112,7 +113,7 @@ class Groups:
             bounds |= {uid: {"last": entry.seq} for uid in step["leaves"]}
         conv, rev = group(gid), document["rev"]
         if intent["quits"]:
-            end = {"last": log().storage.highest(conv)}
+            end = {"last": log().storage.highest([conv])[conv]}
             bounds |= dict.fromkeys(intent["quits"], end)
             leaves += intent["quits"]
         states().joined([(uid, conv, bounds[uid]["first"]) for uid in joins], rev)
@@ -162,14 +163,20 @@ class Groups:
         self._copy(document, list(updates))
 
     def _copy(self, document: Document, uids: Sequence[str]) -> None:
-        gid, rev = document["_id"], document["rev"]
-        with self._redis.pipeline(transaction=False) as pipe:
-            for uid, member in self.members(gid, uids).items():
-                text = member_copy(member)
-                copies.put_field(pipe, keys.group(gid), uid, member["rev"], text, self._lifetime)
-            text = group_copy(document)
-            copies.put_field(pipe, keys.group(gid), GROUP_FIELD, rev, text, self._lifetime)
-            execute(pipe)
+        gid = document["_id"]
+        people = self.members(gid, uids)
+
+        def work(now: Generation) -> None:
+            key = now.key(keys.group(gid))
+            with self._redis.pipeline(transaction=False) as pipe:
+                for uid, member in people.items():
+                    text = member_copy(member)
+                    copies.put_field(pipe, key, uid, member["rev"], text, self._lifetime)
+                text = group_copy(document)
+                copies.put_field(pipe, key, GROUP_FIELD, document["rev"], text, self._lifetime)
+                now.execute(pipe)
+
+        generations().within(work)
 
     def _append(self, gid: str, intent: Document) -> list[Entry]:
         """The entry of each step. Raises the first refusal."""
@@ -214,10 +221,15 @@ class Groups:
         )
 
     def _publish_joined(self, document: Document, uids: Sequence[str]) -> None:
-        gid, rev = document["_id"], document["rev"]
+        """Only for those whose record still says so: this may be carried out late."""
+        gid, rev, at = document["_id"], document["rev"], now_ms()
+        wanted = (f"{gid} {uid}" for uid in uids)
+        inside = find(self._members, wanted, fields={"uid": 1}, rev=rev, state=PRESENT)
         items: list[Item] = [
-            Membership("subscribe", uid, channels.group(gid), rev=rev, hint=group(gid))
-            for uid in uids
+            Membership(
+                "subscribe", each["uid"], channels.group(gid), rev=rev, hint=group(gid), at=at
+            )
+            for each in inside
         ]
         bus().publish(items)
 

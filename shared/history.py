@@ -19,6 +19,8 @@ from shared.entry import shown
 from shared.log import Log
 from shared.storage import Span
 
+_WIDEST = 10_000  # numbers of a hole that are closed at once
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -124,16 +126,18 @@ class History:
         return self._log.storage.between(conv, first, last)
 
     def _old_holes(self, span: Span, found: Sequence[Document], end: int) -> list[int]:
-        """Numbers below an entry that is old enough; they were given out before it was."""
+        """Numbers below an entry that is old enough; they were given out before it was. A hole at
+        the end of the span is taken as far as it goes, so that it is closed at once however wide it
+        is."""
         conv, first, last = span
         limit = time.time() * 1000 - self._hole_age * 1000
         numbers = {each["seq"] for each in found}
         settled = max((each["seq"] for each in found if each["ts"] < limit), default=first)
         if first <= last <= end and last not in numbers:
-            # The span ends with a hole: what it is below stands beyond.
+            # What the hole is below stands beyond.
             above = self._log.storage.above(conv, last)
             if above is not None and above["ts"] < limit:
-                settled = last + 1
+                settled = min(int(above["seq"]), last + _WIDEST)
         return sorted(set(range(first, settled)) - numbers)
 
 

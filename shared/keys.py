@@ -1,10 +1,20 @@
-"""Every Redis key, spelled once. All of it is soft state: Stonechat survives its loss."""
+"""Every Redis key, spelled once. All of it is soft state: Stonechat survives its loss.
+
+What is believed for long belongs to a generation, whose number its keys bear (see `generations`).
+Routing, streams and counts of a moment do not.
+"""
 
 import hashlib
 
+GENERATION = "generation"  # string: the mark of the present one, `NUMBER:RUN_ID`
 NODES = "nodes"  # set: ids of connector nodes
 EVENTS = "events"  # stream: domain events, in batches (see `events`)
 MESSAGE_EVENTS = "events:message"  # stream: those of messages, which are many
+
+
+def of(generation: int, key: str) -> str:
+    """The key in a generation."""
+    return f"{generation}:{key}"
 
 
 def sequence(conv: str) -> str:

@@ -29,6 +29,7 @@ from shared.commit import Commit, Outcome
 from shared.content import Keyring, keyring
 from shared.entry import Draft
 from shared.errors import CallError
+from shared.generations import Generations, generations
 from shared.sequencer import Sequencer
 from shared.settings import Settings, settings
 from shared.storage import Storage
@@ -45,15 +46,24 @@ class Log:
         messages: Collection[Document],
         content: Keyring,
         bus: Bus,
+        generations: Generations,
         config: Settings,
     ) -> None:
+        lifetime = config.soft_state_ttl
         self.content = content
         self.storage = Storage(messages)
         self.tails = Tails(
-            client, content, self.storage.newest, config.soft_state_ttl, config.last_entry_bytes
+            client,
+            bus,
+            generations,
+            content,
+            self.storage.newest,
+            lifetime,
+            config.last_entry_bytes,
         )
-        self.announcer = Announcer(client, bus, self.tails)
-        self._sequencer = Sequencer(client, self.storage.highest, config.soft_state_ttl)
+        self.announcer = Announcer(client, bus, generations, self.tails)
+        self._generations = generations
+        self._sequencer = Sequencer(client, generations, self.storage.highest, lifetime)
         self._attempts = config.append_attempts
         self._timeout = config.append_timeout
         self._commits: Combiner[Draft, Outcome] = Combiner(self._commit, config.commit_limit)
@@ -74,7 +84,7 @@ class Log:
         return guarding.together(drafts, self._commit_all, "append")
 
     def _commit_all(self, drafts: Sequence[Draft]) -> list[Outcome]:
-        commit = Commit(drafts, self.storage, self._sequencer, self.content)
+        commit = Commit(drafts, self.storage, self._sequencer, self._generations, self.content)
         commit.store(self._attempts, self._timeout)
         repeated = self.announcer.unannounced(commit.repeated())
         self.announcer.announce(commit.announcements(repeated))
@@ -84,4 +94,4 @@ class Log:
 @cache
 def log() -> Log:
     """This process's log, on the stores of its settings."""
-    return Log(redis_client(), database()[MESSAGES], keyring(), bus(), settings())
+    return Log(redis_client(), database()[MESSAGES], keyring(), bus(), generations(), settings())

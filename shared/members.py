@@ -17,7 +17,8 @@ from redis.client import Pipeline
 from shared import copies, keys
 from shared.collections import GROUPS, MEMBERS, Document
 from shared.finds import find, portions
-from shared.scripts import batched, execute
+from shared.generations import Generation, Generations, generations
+from shared.scripts import batched
 from shared.settings import settings
 from shared.stores import database, redis_client
 
@@ -80,23 +81,30 @@ def role_of(group: Document, uid: str) -> str:
 class Members:
     """Safe under threads and processes."""
 
-    def __init__(self, client: redis.Redis, lifetime: int) -> None:
+    def __init__(self, client: redis.Redis, generations: Generations, lifetime: int) -> None:
         self._redis = client
+        self._generations = generations
         self._lifetime = lifetime
 
     def standings(self, wanted: Wanted) -> dict[tuple[str, str], Standing]:
         """The standing of each (gid, uid), in one round trip if they were asked for of late."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            self.enqueue(pipe, wanted)
-            return self.found(wanted, pipe.execute())
 
-    def enqueue(self, pipe: Pipeline, wanted: Wanted) -> None:
+        def work(now: Generation) -> dict[tuple[str, str], Standing]:
+            with self._redis.pipeline(transaction=False) as pipe:
+                self.enqueue(now, pipe, wanted)
+                return self.found(now, wanted, now.execute(pipe))
+
+        return self._generations.within(work)
+
+    def enqueue(self, now: Generation, pipe: Pipeline, wanted: Wanted) -> None:
         """Adds one command for each group to a pipeline, and more where it is about many people."""
         for gid, uids in wanted.items():
             for part in batched([GROUP_FIELD, *uids]):
-                pipe.hmget(keys.group(gid), part)
+                pipe.hmget(now.key(keys.group(gid)), part)
 
-    def found(self, wanted: Wanted, answers: Sequence[Any]) -> dict[tuple[str, str], Standing]:
+    def found(
+        self, now: Generation, wanted: Wanted, answers: Sequence[Any]
+    ) -> dict[tuple[str, str], Standing]:
         """What the answers to those commands say."""
         standings: dict[tuple[str, str], Standing] = {}
         missing: dict[str, list[str]] = {}
@@ -113,9 +121,9 @@ class Members:
             for uid, copy in zip(uids, people, strict=True):
                 if copy is not None:
                     standings[gid, uid] = _standing(uid, group, copies.text(copy))
-        return standings | self._read(missing)
+        return standings | self._read(now, missing)
 
-    def _read(self, missing: Wanted) -> dict[tuple[str, str], Standing]:
+    def _read(self, now: Generation, missing: Wanted) -> dict[tuple[str, str], Standing]:
         """From the record; what is found is copied."""
         standings = {(gid, uid): NOBODY for gid, uids in missing.items() for uid in uids}
         if not missing:
@@ -126,16 +134,15 @@ class Members:
         groups = {each["_id"]: each for each in find(database()[GROUPS], missing)}
         with self._redis.pipeline(transaction=False) as pipe:
             for gid, group in groups.items():
-                text = group_copy(group)
-                copies.put_field(
-                    pipe, keys.group(gid), GROUP_FIELD, group["rev"], text, self._lifetime
-                )
+                key, text = now.key(keys.group(gid)), group_copy(group)
+                copies.put_field(pipe, key, GROUP_FIELD, group["rev"], text, self._lifetime)
             for each in people:
                 gid, uid, text = each["gid"], each["uid"], member_copy(each)
-                copies.put_field(pipe, keys.group(gid), uid, each["rev"], text, self._lifetime)
+                key = now.key(keys.group(gid))
+                copies.put_field(pipe, key, uid, each["rev"], text, self._lifetime)
                 facts = orjson.loads(group_copy(groups[gid]))
                 standings[gid, uid] = _standing(uid, facts, text)
-            execute(pipe)
+            now.execute(pipe)
         return standings
 
 
@@ -223,4 +230,4 @@ def late(gid: str, seq: int, limit: int) -> tuple[str, ...] | None:
 @cache
 def members() -> Members:
     """This process's members, on the stores of its settings."""
-    return Members(redis_client(), settings().copy_ttl)
+    return Members(redis_client(), generations(), settings().copy_ttl)

@@ -11,7 +11,8 @@ from shared import people
 from shared.conversation import Conversation
 from shared.errors import CallError, Reason
 from shared.friendships import Pair, Relation, friendships
-from shared.members import Standing, members
+from shared.generations import Generation, generations
+from shared.members import Standing, Wanted, members
 from shared.membership import own
 from shared.settings import settings
 from shared.stores import redis_client
@@ -30,21 +31,27 @@ def writers(asked: Sequence[tuple[str, Conversation]]) -> list[Standing | CallEr
             wanted.setdefault(place.ids[0], []).append(uid)
         elif place.kind == "d" and uid in place.ids:
             pairs.append((uid, place.other(uid)))
-    with redis_client().pipeline(transaction=False) as pipe:
-        between = friendships().enqueue(pipe, pairs)
-        members().enqueue(pipe, wanted)
-        answers = pipe.execute()
-    relations = friendships().found(pairs, answers[:between])
-    known = members().found(wanted, answers[between:])
-    now = time.time() * 1000
+    relations, known = generations().within(lambda now: _facts(now, pairs, wanted))
+    at = time.time() * 1000
     found: list[Standing | CallError] = []
     for uid, place in asked:
         standing = known[place.ids[0], uid] if place.kind == "g" else own(uid, place)
-        refusal = _refusal(standing, place, now)
+        refusal = _refusal(standing, place, at)
         if refusal is None and place.kind == "d":
             refusal = _between(relations[uid, place.other(uid)])
         found.append(refusal or standing)
     return _with_somebody(asked, found)
+
+
+def _facts(
+    now: Generation, pairs: Sequence[Pair], wanted: Wanted
+) -> tuple[dict[Pair, Relation], dict[tuple[str, str], Standing]]:
+    with redis_client().pipeline(transaction=False) as pipe:
+        between = friendships().enqueue(now, pipe, pairs)
+        members().enqueue(now, pipe, wanted)
+        answers = now.execute(pipe)
+    relations = friendships().found(now, pairs, answers[:between])
+    return relations, members().found(now, wanted, answers[between:])
 
 
 def _with_somebody(

@@ -12,6 +12,14 @@ from redis.exceptions import NoScriptError
 
 from shared.settings import settings
 
+# Removes the mark of the generation where another Redis process made it. Returns this one's id.
+MEET = """
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+local mark = redis.call('GET', KEYS[1])
+if mark and string.match(mark, ':(%w+)$') ~= run then redis.call('DEL', KEYS[1]) end
+return run
+"""
+
 T = TypeVar("T")
 
 _known: dict[str, str] = {}  # sha1 → text
@@ -43,15 +51,20 @@ def batched(items: Iterable[T]) -> Iterator[list[T]]:
         yield part
 
 
-def execute(pipe: Pipeline) -> list[Any]:
-    """Executes a pipeline that may hold scripts. Commands that Redis refused for an unknown
-    script are sent again, and only those. Raises the first other error."""
+def execute(pipe: Pipeline, last: tuple[str, ...] = ()) -> list[Any]:
+    """Executes a pipeline that may hold scripts, and then the command `last`. Commands that Redis
+    refused for an unknown script are sent again, only those, and `last` behind them. Raises the
+    first other error."""
+    if last:
+        pipe.execute_command(*last)
     commands = [command[0] for command in pipe.command_stack]
     answers = pipe.execute(raise_on_error=False)
     refused = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
     if refused:
         for sha in {commands[index][1] for index in refused}:
             pipe.execute_command("SCRIPT LOAD", _known[sha])
+        if last:
+            refused.append(len(commands) - 1)
         for index in refused:
             pipe.execute_command(*commands[index])
         again = pipe.execute(raise_on_error=False)[-len(refused) :]

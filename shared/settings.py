@@ -297,6 +297,12 @@ class Settings(BaseSettings):
         None, description="static routes instead of the gateway"
     )
     heartbeat_interval: float = Field(3.0, gt=0, description="seconds between two beats")
+    join_believed: float = Field(
+        10.0,
+        ge=0,
+        description="seconds old that the news of a join may be; older, its sessions' channels are "
+        "asked for again",
+    )
     drain_timeout: float = Field(10.0, gt=0, description="seconds to finish accepted calls")
 
 

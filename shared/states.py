@@ -9,7 +9,11 @@ lost is copied again and counts as changed at that time.
 A person's copy is one hash, which is lost as a whole or not at all: for each conversation a field
 for the flags, one for the read mark, and in a direct one also the other's mark, as far as this
 person is told of it. A mark in Redis is never ahead of the stored one, so one that is there is
-enough to know that a lower one moves nothing.
+enough to know that a lower one moves nothing. The hash belongs to a generation.
+
+A copy is whole where the field `*` says so. Who copies all states first gives the hash an
+*incarnation*, then reads the record, and writes `*` only if the incarnation is the same: had the
+hash been lost in between, so would have been what others put into it meanwhile.
 
 A direct conversation is listed for its two people from before its first entry on, because
 `register` is called first.
@@ -27,9 +31,12 @@ from redis.client import Pipeline
 from shared import keys
 from shared.collections import CONVERSATIONS, Document
 from shared.conversation import Conversation
+from shared.errors import CallError, Reason
 from shared.finds import find
+from shared.generations import Generation, Generations, generations
+from shared.ids import new_id
 from shared.recent import Recent
-from shared.scripts import Script, execute
+from shared.scripts import Script
 from shared.settings import settings
 from shared.stores import database, redis_client
 from shared.writes import ignoring_duplicates, insert_or_update, refused
@@ -45,9 +52,24 @@ redis.call('EXPIRE', KEYS[1], ARGV[4])
 return 1
 """)
 
+# The incarnation of a hash, ARGV[1] where it has none.
+_INCARNATE = Script("""
+redis.call('HSETNX', KEYS[1], ARGV[2], ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return redis.call('HGET', KEYS[1], ARGV[2])
+""")
+
+# All is copied, unless the hash is another one by now.
+_COMPLETE = Script("""
+if redis.call('HGET', KEYS[1], ARGV[2]) ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[3], 1)
+return 1
+""")
+
 _END = 2**53  # beyond every number
 _BLANK = "0:0:-1:-1"
-_WHOLE = b"*"  # the field that says that all of a person's states are copied
+_WHOLE, _INCARNATION = b"*", b"!"  # fields: all of a person's states are copied; which hash it is
+_ROUNDS = 10  # more than a hash can be lost in between by anything but malice
 _READ, _PEER = " read", " peer"  # behind a conversation: fields of one's own mark, and the other's
 
 Copied = dict[bytes, bytes]  # a person's states and marks
@@ -80,10 +102,15 @@ class States:
     """The `conversations` collection and its copy in Redis. Safe under threads and processes."""
 
     def __init__(
-        self, client: redis.Redis, conversations: Collection[Document], lifetime: int
+        self,
+        client: redis.Redis,
+        generations: Generations,
+        conversations: Collection[Document],
+        lifetime: int,
     ) -> None:
         """`lifetime` is the seconds for which the copy of an idle person is kept."""
         self._redis = client
+        self._generations = generations
         self._conversations = conversations
         self._lifetime = lifetime
         self._registered = Recent(200_000)
@@ -106,10 +133,7 @@ class States:
             ],
             ordered=False,
         )
-        with self._redis.pipeline(transaction=False) as pipe:
-            for uid, name in places:
-                self._put(pipe, keys.states(uid), name, 0, _BLANK)
-            execute(pipe)
+        self._put_all(_Put(uid, name, 0, _BLANK) for uid, name in places)
         self._registered.add(new)
 
     def new(self, conversations: Iterable[tuple[str, Conversation]]) -> set[str]:
@@ -123,12 +147,12 @@ class States:
             name for name in unknown if not all(f"{uid} {name}" in found for uid in named[name].ids)
         }
 
-    def enqueue(self, pipe: Pipeline, places: Iterable[tuple[str, str]]) -> int:
+    def enqueue(self, now: Generation, pipe: Pipeline, places: Iterable[tuple[str, str]]) -> int:
         """Adds to a pipeline so many commands, whose answers are for `read`: what is known of these
         (uid, conversation)."""
         before = len(pipe)
         for uid, conv in places:
-            pipe.hmget(keys.states(uid), [conv, conv + _READ])
+            pipe.hmget(now.key(keys.states(uid)), [conv, conv + _READ])
         return len(pipe) - before
 
     def read(self, marks: Sequence[Mark], known: Sequence[Any]) -> list[bool]:
@@ -147,12 +171,12 @@ class States:
         if unsure:
             still = self._store([marks[ahead[at]] for at in unsure])
             behind = set(behind).difference(unsure) | {unsure[at] for at in still}
-        with self._redis.pipeline(transaction=False) as pipe:
-            for uid, conv, seq, peer in (marks[index] for index in ahead):
-                self._put(pipe, keys.states(uid), conv + _READ, seq, "")
-                if peer is not None:
-                    self._put(pipe, keys.states(peer), conv + _PEER, seq, "")
-            execute(pipe)
+        puts = []
+        for uid, conv, seq, peer in (marks[index] for index in ahead):
+            puts.append(_Put(uid, conv + _READ, seq))
+            if peer is not None:
+                puts.append(_Put(peer, conv + _PEER, seq))
+        self._put_all(puts)
         moved = {index for at, index in enumerate(ahead) if at not in behind}
         return [index in moved for index in range(len(marks))]
 
@@ -178,9 +202,7 @@ class States:
             upsert=True,
             return_document=ReturnDocument.AFTER,
         )
-        with self._redis.pipeline(transaction=False) as pipe:
-            self._copy(pipe, stored)
-            execute(pipe)
+        self._put_all(_puts(stored))
         return State(
             stored.get("read_seq", 0),
             stored.get("pinned", False),
@@ -216,55 +238,84 @@ class States:
 
     def _renew(self, places: Sequence[tuple[str, str, int]]) -> None:
         """The copies, from what is stored."""
-        if not places:
-            return
-        with self._redis.pipeline(transaction=False) as pipe:
-            for document in find(self._conversations, (f"{uid} {conv}" for uid, conv, _ in places)):
-                self._copy(pipe, document)
-            execute(pipe)
+        stored = find(self._conversations, (f"{uid} {conv}" for uid, conv, _ in places))
+        self._put_all(put for document in stored for put in _puts(document))
 
     def of(self, uids: Sequence[str]) -> tuple[int, dict[str, dict[str, State]]]:
         """The time (ms), and by uid all states of a person at that time or later, by
         conversation."""
-        now, copied = self._copied(uids)
-        partly = [uid for uid, fields in copied.items() if _WHOLE not in fields]
-        if partly:
-            self._copy_all(partly)
-            copied |= self._copied(partly)[1]
-        return now, {uid: _read(copied[uid]) for uid in uids}
+        return self._generations.within(lambda now: self._of(now, uids))
 
-    def _copied(self, uids: Sequence[str]) -> tuple[int, dict[str, Copied]]:
+    def _of(self, now: Generation, uids: Sequence[str]) -> tuple[int, dict[str, dict[str, State]]]:
+        at, copied = self._copied(now, uids)
+        for _ in range(_ROUNDS):
+            partly = [uid for uid, fields in copied.items() if _WHOLE not in fields]
+            if not partly:
+                return at, {uid: _read(copied[uid]) for uid in uids}
+            self._copy_all(now, partly)
+            copied |= self._copied(now, partly)[1]
+        raise CallError(Reason.UNAVAILABLE, retry_after=1)
+
+    def _copied(self, now: Generation, uids: Sequence[str]) -> tuple[int, dict[str, Copied]]:
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
             for uid in uids:
-                pipe.hgetall(keys.states(uid))
-            (seconds, microseconds), *found = pipe.execute()
+                pipe.hgetall(now.key(keys.states(uid)))
+            (seconds, microseconds), *found = now.execute(pipe)
         return seconds * 1000 + microseconds // 1000, dict(zip(uids, found, strict=True))
 
-    def _copy_all(self, uids: Sequence[str]) -> None:
+    def _copy_all(self, now: Generation, uids: Sequence[str]) -> None:
+        named = [now.key(keys.states(uid)) for uid in uids]
+        with self._redis.pipeline(transaction=False) as pipe:
+            for key in named:
+                _INCARNATE.add(pipe, key, new_id(), _INCARNATION, self._lifetime)
+            incarnations = now.execute(pipe)
         with self._redis.pipeline(transaction=False) as pipe:
             for document in find(self._conversations, uids, by="uid"):
-                self._copy(pipe, document)
-            for uid in uids:
-                self._put(pipe, keys.states(uid), _WHOLE.decode(), 0, _BLANK)
-            execute(pipe)
+                self._enqueue(now, pipe, _puts(document))
+            for key, incarnation in zip(named, incarnations, strict=True):
+                _COMPLETE.add(pipe, key, incarnation, _INCARNATION, _WHOLE)
+            now.execute(pipe)
 
-    def _copy(self, pipe: Any, document: Document) -> None:
-        uid, conv = document["uid"], document["conv"]
-        flags = [int(document.get(name, False)) for name in ("pinned", "muted")]
-        bounds = [document.get(name, -1) for name in ("hidden_at", "until")]
-        packed = ":".join(map(str, [*flags, *bounds]))
-        self._put(pipe, keys.states(uid), conv, document.get("rev", 0), packed)
-        for name, field in (("read_seq", _READ), ("peer_read", _PEER)):
-            if document.get(name):
-                self._put(pipe, keys.states(uid), conv + field, document[name], "")
+    def _put_all(self, puts: Iterable["_Put"]) -> None:
+        wanted = list(puts)
+        if wanted:
+            self._generations.within(lambda now: self._put_in(now, wanted))
 
-    def _put(self, pipe: Any, key: str, field: str, number: int, text: str) -> None:
-        _PUT.add(pipe, key, field, number, text, self._lifetime)
+    def _put_in(self, now: Generation, puts: Sequence["_Put"]) -> None:
+        with self._redis.pipeline(transaction=False) as pipe:
+            self._enqueue(now, pipe, puts)
+            now.execute(pipe)
+
+    def _enqueue(self, now: Generation, pipe: Pipeline, puts: Iterable["_Put"]) -> None:
+        for uid, field, number, text in puts:
+            key = now.key(keys.states(uid))
+            _PUT.add(pipe, key, field, number, text, self._lifetime)
+
+
+class _Put(NamedTuple):
+    """What is put into a person's copy."""
+
+    uid: str
+    field: str
+    number: int
+    text: str = ""
+
+
+def _puts(document: Document) -> Iterable[_Put]:
+    """The copy of a state."""
+    uid, conv = document["uid"], document["conv"]
+    flags = [int(document.get(name, False)) for name in ("pinned", "muted")]
+    bounds = [document.get(name, -1) for name in ("hidden_at", "until")]
+    yield _Put(uid, conv, document.get("rev", 0), ":".join(map(str, [*flags, *bounds])))
+    for name, field in (("read_seq", _READ), ("peer_read", _PEER)):
+        if document.get(name):
+            yield _Put(uid, conv + field, document[name])
 
 
 def _read(fields: Copied) -> dict[str, State]:
-    convs = dict.fromkeys(name.decode().partition(" ")[0] for name in fields if name != _WHOLE)
+    named = fields.keys() - {_WHOLE, _INCARNATION}
+    convs = dict.fromkeys(name.decode().partition(" ")[0] for name in named)
     return {conv: _state(fields, conv) for conv in convs}
 
 
@@ -300,4 +351,5 @@ def _guarded(uid: str, conv: str, rev: int, change: Document, **fields: Any) -> 
 @cache
 def states() -> States:
     """This process's states, on the stores of its settings."""
-    return States(redis_client(), database()[CONVERSATIONS], settings().soft_state_ttl)
+    lifetime = settings().soft_state_ttl
+    return States(redis_client(), generations(), database()[CONVERSATIONS], lifetime)

@@ -1,19 +1,22 @@
 """Write-once storage of entries: a number and a command are each stored once, and that decides.
 
 `_id` is (conversation, sender, command, cid) and the unique index is (conversation, number), so one
-insert checks both. All reads are by conversation and numbers, which are dense: nothing is sorted
-or skipped by the store, but to find what stands above a hole.
+insert checks both. Reads are by conversation and numbers, which are dense: nothing is sorted or
+skipped by the store, but to find what stands above a hole and where a log ends (`ends`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
+from pymongo.read_concern import ReadConcern
 
 from shared.collections import Document
-from shared.finds import find, portions
+from shared.ends import Newest, newest_of
+from shared.finds import find
 from shared.telemetry import COMMIT_ENTRIES, STEP_SECONDS
-from shared.writes import DUPLICATE_KEY
+from shared.writes import duplicates
 
 Span = tuple[str, int, int]  # conversation, first and last number
 
@@ -27,6 +30,7 @@ class Storage:
 
     def __init__(self, messages: Collection[Document]) -> None:
         self._messages = messages
+        self._settled = messages.with_options(read_concern=ReadConcern("majority"))
 
     @STEP_SECONDS.labels("insert").time()
     def insert(self, documents: Sequence[Document]) -> int | None:
@@ -37,15 +41,27 @@ class Storage:
         try:
             self._messages.insert_many(documents, ordered=True)
         except BulkWriteError as failure:
-            errors = failure.details.get("writeErrors", [])
-            if errors and errors[0]["code"] == DUPLICATE_KEY:
-                return int(errors[0]["index"])
+            refused = duplicates(failure)
+            if refused:
+                return refused[0]
             raise
         return None
 
+    def insert_each(self, documents: Sequence[Document]) -> list[Document]:
+        """Stores the documents, each for itself, durably, and returns those that were not refused.
+        Raises what the driver raises where the outcome is unknown."""
+        if not documents:
+            return []
+        try:
+            self._messages.insert_many(documents, ordered=False)
+        except BulkWriteError as failure:
+            refused = set(duplicates(failure))
+            return [each for index, each in enumerate(documents) if index not in refused]
+        return list(documents)
+
     def by_key(self, keys: Sequence[str]) -> dict[str, Document]:
-        """The documents of these `_id`s that are stored."""
-        return {found["_id"]: found for found in find(self._messages, keys)}
+        """The documents of these `_id`s that are stored durably: who asks acknowledges them."""
+        return {found["_id"]: found for found in find(self._settled, keys)}
 
     def edit(self, conv: str, seq: int, by: int, ts: int, content: Callable[[str], bytes]) -> None:
         """Gives an entry the body of the edit entry numbered `by`. The highest number wins, in
@@ -117,41 +133,15 @@ class Storage:
         behind = {"conv": conv, "seq": {"$gt": seq}}
         return self._messages.find_one(behind, {"_id": False, "seq": 1, "ts": 1}, sort=[("seq", 1)])
 
-    def highest(self, conv: str, at_least: int = 0) -> int:
-        """The highest stored number, 0 in an empty log; `at_least` is one known to be stored.
-
-        A galloping search (Bentley and Yao, 1976): as numbers are dense, probes at growing
-        distances find the end without a sorted scan. A hole may make it too low, never too high.
-        """
-        while True:
-            probes = [at_least + (1 << bit) for bit in range(40)]
-            found = self._messages.find(
-                {"conv": conv, "seq": {"$in": probes}}, {"_id": False, "seq": True}
-            )
-            best = max((int(document["seq"]) for document in found), default=at_least)
-            if best == at_least:
-                return at_least
-            at_least = best
+    def highest(self, convs: Sequence[str]) -> dict[str, int]:
+        """The highest stored number of each log, 0 where it is empty."""
+        newest = self.newest(convs)
+        return {conv: int(newest[conv]["seq"]) if conv in newest else 0 for conv in convs}
 
     def newest(self, convs: Sequence[str]) -> dict[str, Document]:
         """The newest stored entry of each log that has one."""
-        newest = {}
-        for conv in self._begun(convs):
-            found = self.between(conv, seq := self.highest(conv), seq)
-            if found:
-                newest[conv] = found[0]
-        return newest
+        return self._newest(list(dict.fromkeys(convs))) if convs else {}
 
-    def _begun(self, convs: Sequence[str]) -> list[str]:
-        """Those that have an entry: most of them a first one, which one query finds for many."""
-        named = {"_id": False, "conv": True}
-        begun = {
-            each["conv"] for each in find(self._messages, convs, by="conv", fields=named, seq=1)
-        }
-        for portion in portions(conv for conv in convs if conv not in begun):
-            # Nearly always there is nothing, and one query says so of all.
-            left = list(portion)
-            while left and (one := self._messages.find_one({"conv": {"$in": left}}, named)):
-                begun.add(one["conv"])
-                left.remove(one["conv"])
-        return [conv for conv in convs if conv in begun]
+    @cached_property
+    def _newest(self) -> Newest:
+        return newest_of(self._messages)

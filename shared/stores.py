@@ -10,11 +10,13 @@ import redis
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.write_concern import WriteConcern
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.backoff import NoBackoff
+from redis.connection import Connection
 from redis.retry import Retry
 
+from shared import keys
 from shared.collections import Document, create_indexes
+from shared.scripts import MEET
 from shared.settings import settings
 
 RedisClient = redis.Redis
@@ -51,14 +53,27 @@ def database() -> Database[Document]:
 
 @cache
 def redis_client() -> redis.Redis:
-    """Redis, answering bytes. A lost connection is retried once; commands are not."""
-    config = settings()
+    """The Redis of this process's settings."""
+    return connected(settings().redis_url)
+
+
+def connected(url: str) -> redis.Redis:
+    """A Redis, answering bytes. No command is sent twice: where a connection is lost, whoever
+    uses it knows whether it may repeat (as `Generations.within` does). Every new connection looks
+    first which Redis it met."""
     return redis.Redis.from_url(
-        config.redis_url,
-        socket_timeout=config.store_timeout,
+        url,
+        socket_timeout=settings().store_timeout,
         socket_connect_timeout=2.0,
         socket_keepalive=True,
         health_check_interval=15,
-        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), 2, (RedisConnectionError,)),
+        retry=Retry(NoBackoff(), 0),
         max_connections=128,
+        redis_connect_func=_meet,
     )
+
+
+def _meet(connection: Connection) -> None:
+    connection.on_connect()
+    connection.send_command("EVAL", MEET, 1, keys.GENERATION)
+    connection.read_response()

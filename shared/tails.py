@@ -1,8 +1,14 @@
 """The newest entry of each log, as soft state for lists of conversations.
 
 A tail moves only after its entry was published, so a tail at or above a number means that this
-entry, or a later one that makes clients fetch it, was announced. `changed` is Redis' own clock, so
-that whoever reads the clock before the tails misses no change.
+entry, or a later one that makes clients fetch it, was announced. An entry makes a tail only where
+it was stored just now as the first of its log; every other tail that is missing is made from what
+is stored, never from an entry that happens to be announced, which may be an old one. Whoever so
+makes it tells the listeners how far the log goes: what was stored and not announced is announced
+with it.
+
+A tail belongs to a generation. `changed` is Redis' own clock, so that whoever reads the clock
+before the tails misses no change.
 
 In Redis a tail is one string, `SEQ:CHANGED:` and the entry as all may see it, shortened and sealed:
 thousands are read by one command, and without their entries where only numbers are asked for.
@@ -17,25 +23,31 @@ import orjson
 import redis
 from redis.client import Pipeline
 
-from shared import keys
+from shared import channels, conversation, keys, rpc
+from shared.bus import Bus, Delivery
 from shared.collections import Document
 from shared.content import ContentUnreadableError, Keyring
 from shared.entry import listed, shown_all
-from shared.scripts import Script, batched, execute
+from shared.generations import Generation, Generations
+from shared.scripts import Script, batched
 from shared.shortening import shortened
 
-# A number and an entry for each key; a tail only moves on.
+# A number, an entry and whether it may make the tail, for each key; a tail only moves on. Returns
+# the indexes of those that are missing still.
 _ADVANCE = Script("""
 local time = redis.call('TIME')
 local changed = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+local missing = {}
 for index, key in ipairs(KEYS) do
-  local seq, entry = ARGV[index * 2], ARGV[index * 2 + 1]
+  local seq, entry, makes = ARGV[index * 3 - 1], ARGV[index * 3], ARGV[index * 3 + 1]
   local tail = redis.call('GET', key)
-  if not tail or tonumber(string.match(tail, '^%d+')) < tonumber(seq) then
+  if not tail and makes == '0' then
+    missing[#missing + 1] = index
+  elseif not tail or tonumber(string.match(tail, '^%d+')) < tonumber(seq) then
     redis.call('SET', key, seq .. ':' .. changed .. ':' .. entry, 'EX', ARGV[1])
   end
 end
-return 1
+return missing
 """)
 
 # The beginning of each tail.
@@ -45,6 +57,15 @@ for index, key in ipairs(KEYS) do found[index] = redis.call('GETRANGE', key, 0, 
 return found
 """)
 _NUMBERS_END = 40  # beyond both numbers and their colons
+
+
+class Newest(NamedTuple):
+    """An entry (as JSON, none in an empty log) that may be its log's tail; `makes` is whether it is
+    the tail where there is none."""
+
+    seq: int
+    entry: bytes
+    makes: bool = False
 
 
 class Tail(NamedTuple):
@@ -64,6 +85,8 @@ class Tails:
     def __init__(
         self,
         client: redis.Redis,
+        bus: Bus,
+        generations: Generations,
         content: Keyring,
         newest: Callable[[Sequence[str]], dict[str, Document]],
         lifetime: int,
@@ -72,20 +95,30 @@ class Tails:
         """`newest(convs)` reads the newest stored entry of each log that has one; `lifetime` is
         the seconds an idle tail is kept; longer bodies than `body_limit` bytes are shortened."""
         self._redis = client
+        self._bus = bus
+        self._generations = generations
         self._content = content
         self._newest = newest
         self._lifetime = lifetime
         self._body_limit = body_limit
 
-    def advance(self, pipe: Pipeline, newest: Mapping[str, tuple[int, bytes]]) -> None:
-        """Adds to a pipeline: these entries (number and JSON, by conversation) are their logs'
-        tails, unless later ones are. Number 0, of an empty log, has no entry."""
+    def advance(self, now: Generation, pipe: Pipeline, newest: Mapping[str, Newest]) -> int:
+        """Adds to a pipeline so many commands, whose answers are for `settle`: these entries (by
+        conversation) are their logs' tails, unless later ones are."""
+        before = len(pipe)
         for part in batched(newest.items()):
             arguments: list[Any] = []
-            for conv, (seq, entry) in part:
-                arguments += [seq, self._seal(conv, seq, entry) if entry else b""]
-            named = tuple(keys.tail(conv) for conv, _ in part)
+            for conv, (seq, entry, makes) in part:
+                sealed = self._seal(conv, seq, entry) if entry else b""
+                arguments += (seq, sealed, int(makes))
+            named = tuple(now.key(keys.tail(conv)) for conv, _ in part)
             _ADVANCE.add(pipe, named, self._lifetime, *arguments)
+        return len(pipe) - before
+
+    def settle(self, now: Generation, convs: Iterable[str], answers: Iterable[Any]) -> None:
+        """What is to follow where tails were missing, by the answers to `advance`."""
+        if missing := _picked(convs, answers):
+            self._restore(now, missing, recorded=False)
 
     def numbers(self, convs: Sequence[str], *, recorded: bool = False) -> dict[str, Tail]:
         """The same as `read`, and no entries: bytes in proportion to the number of tails."""
@@ -97,10 +130,10 @@ class Tails:
         made up leaves nothing."""
         return self._read(self._kept, convs, recorded=recorded)
 
-    def seqs(self, convs: Sequence[str]) -> dict[str, int]:
-        """The number of each log's tail, 0 where Redis has none."""
-        kept = self._numbers(convs)
-        return {conv: kept.get(conv, EMPTY).seq for conv in convs}
+    def kept(self, convs: Sequence[str]) -> dict[str, int]:
+        """The number of each tail that Redis has."""
+        found = self._generations.within(lambda now: self._numbers(now, convs))
+        return {conv: tail.seq for conv, tail in found.items()}
 
     def entries(self, tails: Mapping[str, Tail]) -> dict[str, orjson.Fragment]:
         """The entry of each tail that has one, as all may see it, ready to go into an answer. Of a
@@ -122,35 +155,37 @@ class Tails:
                 opened[each["conv"]] = orjson.Fragment(entry)
         return opened
 
-    def _read(
-        self,
-        kept_of: Callable[[Iterable[str]], dict[str, Tail]],
-        convs: Sequence[str],
-        *,
-        recorded: bool,
-    ) -> dict[str, Tail]:
-        tails = kept_of(convs)
-        missing = [conv for conv in convs if conv not in tails]
-        if missing:
-            documents = self._newest(missing)
-            entries = self._shown(documents)
-            newest = {each["conv"]: (each["seq"], orjson.dumps(each)) for each in entries}
-            # Others may read what this process cannot.
-            unreadable = {each["conv"] for each in entries if "unreadable" in each}
-            kept = {conv: newest[conv] for conv in newest if conv not in unreadable}
-            if recorded:
-                kept |= dict.fromkeys(set(missing).difference(documents), (0, b""))
-            with self._redis.pipeline(transaction=False) as pipe:
-                self.advance(pipe, kept)
-                execute(pipe)
-            now = time.time_ns() // 1_000_000
-            tails |= dict.fromkeys(missing, EMPTY)
-            tails |= {
-                conv: Tail(seq, now, self._seal(conv, seq, entry))
-                for conv, (seq, entry) in newest.items()
-            }
-            tails |= kept_of(newest)
-        return tails
+    def _read(self, kept_of: "_KeptOf", convs: Sequence[str], *, recorded: bool) -> dict[str, Tail]:
+        def work(now: Generation) -> dict[str, Tail]:
+            tails = kept_of(now, convs)
+            missing = [conv for conv in convs if conv not in tails]
+            if missing:
+                tails |= self._restore(now, missing, recorded=recorded)
+                tails |= kept_of(now, missing)
+            return tails
+
+        return self._generations.within(work)
+
+    def _restore(self, now: Generation, convs: Sequence[str], *, recorded: bool) -> dict[str, Tail]:
+        """Makes missing tails from the store, and tells the listeners. Returns what was stored."""
+        documents = self._newest(convs)
+        entries = self._shown(documents)
+        newest = {
+            each["conv"]: Newest(each["seq"], orjson.dumps(each), makes=True) for each in entries
+        }
+        # Others may read what this process cannot.
+        unreadable = {each["conv"] for each in entries if "unreadable" in each}
+        kept = {conv: newest[conv] for conv in newest if conv not in unreadable}
+        empty = set(convs).difference(documents) if recorded else ()
+        with self._redis.pipeline(transaction=False) as pipe:
+            self._bus.enqueue(pipe, list(_hints(kept)))
+            self.advance(now, pipe, kept | dict.fromkeys(empty, Newest(0, b"", makes=True)))
+            now.execute(pipe)
+        changed = time.time_ns() // 1_000_000
+        return dict.fromkeys(convs, EMPTY) | {
+            conv: Tail(seq, changed, self._seal(conv, seq, entry))
+            for conv, (seq, entry, _) in newest.items()
+        }
 
     def _shown(self, documents: Mapping[str, Document]) -> list[dict[str, Any]]:
         return shown_all(map(listed, documents.values()), None, self._content)
@@ -158,20 +193,21 @@ class Tails:
     def _seal(self, conv: str, seq: int, entry: bytes) -> bytes:
         return self._content.seal(conv, f"tail {seq}", shortened(entry, self._body_limit))
 
-    def _kept(self, convs: Iterable[str]) -> dict[str, Tail]:
+    def _kept(self, now: Generation, convs: Iterable[str]) -> dict[str, Tail]:
         wanted = list(convs)
         with self._redis.pipeline(transaction=False) as pipe:
             for part in batched(wanted):
-                pipe.mget([keys.tail(conv) for conv in part])
-            found = itertools.chain.from_iterable(pipe.execute())
+                pipe.mget([now.key(keys.tail(conv)) for conv in part])
+            found = itertools.chain.from_iterable(now.execute(pipe))
         return {conv: _parsed(text) for conv, text in zip(wanted, found, strict=True) if text}
 
-    def _numbers(self, convs: Iterable[str]) -> dict[str, Tail]:
+    def _numbers(self, now: Generation, convs: Iterable[str]) -> dict[str, Tail]:
         wanted = list(convs)
         with self._redis.pipeline(transaction=False) as pipe:
             for part in batched(wanted):
-                _NUMBERS.add(pipe, tuple(map(keys.tail, part)), _NUMBERS_END)
-            found = itertools.chain.from_iterable(execute(pipe))
+                named = tuple(now.key(keys.tail(conv)) for conv in part)
+                _NUMBERS.add(pipe, named, _NUMBERS_END)
+            found = itertools.chain.from_iterable(now.execute(pipe))
         tails = {conv: _parsed(text) for conv, text in zip(wanted, found, strict=True) if text}
         return {conv: tail._replace(sealed=b"") for conv, tail in tails.items()}
 
@@ -179,3 +215,21 @@ class Tails:
 def _parsed(text: bytes) -> Tail:
     seq, changed, sealed = text.split(b":", 2)
     return Tail(int(seq), int(changed), sealed)
+
+
+_KeptOf = Callable[[Generation, Iterable[str]], dict[str, Tail]]
+
+
+def _picked(convs: Iterable[str], answers: Iterable[Any]) -> list[str]:
+    """The conversations that answers name by their places, counted from 1 in each part."""
+    parts = zip(batched(convs), answers, strict=True)
+    return [part[int(index) - 1] for part, indexes in parts for index in indexes]
+
+
+def _hints(newest: Mapping[str, Newest]) -> Iterable[Delivery]:
+    """Tells who listens how far their logs go."""
+    for conv, (seq, *_) in newest.items():
+        place = conversation.parse(conv)
+        if place is not None:
+            frame = rpc.notification("conversation.hint", {"conv": conv, "last_seq": seq})
+            yield Delivery(channels.listeners(place), frame)

@@ -8,7 +8,7 @@ from pymongo.errors import BulkWriteError
 
 from shared.collections import Document
 
-DUPLICATE_KEY = 11000
+_DUPLICATE_KEY = 11000
 
 
 def ignoring_duplicates(collection: Collection[Document], writes: Sequence[UpdateOne]) -> None:
@@ -23,7 +23,7 @@ def refused(collection: Collection[Document], writes: Sequence[UpdateOne]) -> li
         try:
             collection.bulk_write(list(writes), ordered=False)
         except BulkWriteError as failure:
-            return _duplicates(failure)
+            return duplicates(failure)
     return []
 
 
@@ -37,13 +37,14 @@ def insert_or_update(
     try:
         collection.insert_many(documents, ordered=False)
     except BulkWriteError as failure:
-        ignoring_duplicates(collection, [updates[index] for index in _duplicates(failure)])
+        ignoring_duplicates(collection, [updates[index] for index in duplicates(failure)])
 
 
-def _duplicates(failure: BulkWriteError) -> list[int]:
-    """The indexes of what was there already. Raises the failure where it is another one."""
+def duplicates(failure: BulkWriteError) -> list[int]:
+    """The indexes of what was there already. Raises the failure where it is another one, and where
+    the rest, or what was found there, is not known to be durable."""
     details = failure.details
     errors = details.get("writeErrors", [])
-    if details.get("writeConcernErrors") or any(each["code"] != DUPLICATE_KEY for each in errors):
+    if details.get("writeConcernErrors") or any(each["code"] != _DUPLICATE_KEY for each in errors):
         raise failure
     return [int(each["index"]) for each in errors]

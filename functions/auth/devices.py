@@ -26,8 +26,9 @@ from shared.call import Call
 from shared.collections import DEVICES, Document
 from shared.errors import CallError, Reason
 from shared.finds import find
+from shared.generations import Generation, generations
 from shared.ids import new_id
-from shared.scripts import Script, execute
+from shared.scripts import Script
 from shared.settings import settings
 from shared.stores import database, mongo, redis_client
 
@@ -96,6 +97,10 @@ def refresh(token: tokens.Refresh, source: str) -> dict[str, Any]:
 
 def check(calls: Sequence[Call[Check]]) -> list[Any]:
     """Whether the callers' devices are alive, as MongoDB knows; which Redis is told."""
+    return generations().within(lambda now: _check(now, calls))
+
+
+def _check(now: Generation, calls: Sequence[Call[Check]]) -> list[Any]:
     shown: dict[str, int] = {}
     for call in calls:
         did, generation = call.caller.device or "", call.params.generation
@@ -112,7 +117,7 @@ def check(calls: Sequence[Call[Check]]) -> list[Any]:
             ordered=False,
         )
     used = {did: max(each["used"], shown[did]) for did, each in alive.items()}
-    dead = _told(used, shown.keys() - used.keys())
+    dead = _told(now, used, shown.keys() - used.keys())
     return [
         {"alive": did in alive and did not in dead and alive[did]["uid"] == call.caller.uid}
         for call in calls
@@ -128,8 +133,14 @@ def sign_out(uid: str, did: str, why: str) -> None:
         {"_id": did, "uid": uid, "signed_out": False},
         {"$set": {"signed_out": True, "expires": datetime.now(UTC) + left}},
     )
-    redis_client().set(keys.device(did), 0, ex=_tokens_outlive())
+    generations().within(lambda now: _kill(now, did))
     bus().publish([Close(uid, SIGNED_OUT, why, did)])
+
+
+def _kill(now: Generation, did: str) -> None:
+    with redis_client().pipeline(transaction=False) as pipe:
+        pipe.set(now.key(keys.device(did)), 0, ex=_tokens_outlive())
+        now.execute(pipe)
 
 
 def _is_allowed(device: Document, generation: int) -> bool:
@@ -207,15 +218,16 @@ def _tokens_outlive() -> int:
     return settings().access_token_ttl + clock.LEEWAY + _MARGIN
 
 
-def _told(used: Mapping[str, int], dead: set[str]) -> set[str]:
+def _told(now: Generation, used: Mapping[str, int], dead: set[str]) -> set[str]:
     """Tells Redis, and returns who is dead there: signed out since MongoDB was read."""
     try:
         with redis_client().pipeline(transaction=False) as pipe:
             for did in dead:
-                pipe.set(keys.device(did), 0, ex=_tokens_outlive())
+                pipe.set(now.key(keys.device(did)), 0, ex=_tokens_outlive())
             for did, generation in used.items():
-                _ALIVE.add(pipe, keys.device(did), generation, settings().access_token_ttl)
-            answers = execute(pipe)[len(dead) :]
+                key = now.key(keys.device(did))
+                _ALIVE.add(pipe, key, generation, settings().access_token_ttl)
+            answers = now.execute(pipe)[len(dead) :]
     except redis.RedisError as error:
         # Nobody is let in by what Redis does not say: they ask again.
         logger.warning("device_not_told", devices=len([*used, *dead]), error=error)

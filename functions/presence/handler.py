@@ -86,10 +86,13 @@ def watch(call: Call[Watch]) -> dict[str, Any]:
     """This session gets the presence of the group's members until it ends, stops watching or its
     user leaves the group; first of those who are connected now, unless the group is large. Refuses
     with `not_a_member`, with `invalid_params` what is no group, and a call without a session."""
-    uid, gid = call.uid, _group(call)
+    uid, gid, at = call.uid, _group(call), now_ms()
     call.require_member(call.params.conv)
     channel = channels.presence(gid)
-    call.publish([Membership("subscribe", uid, channel, session=call.caller.session)])
+    joined = Membership(
+        "subscribe", uid, channel, session=call.caller.session, at=at, along=channels.group(gid)
+    )
+    call.publish([joined])
     _until_live(uid, channel)
     try:
         call.require_member(call.params.conv)

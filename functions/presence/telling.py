@@ -8,8 +8,8 @@ from shared import channels, rpc
 from shared.bus import Delivery, Item, bus
 from shared.events import now_ms
 from shared.friendships import friendships
+from shared.generations import Generation, generations
 from shared.members import groups_of
-from shared.scripts import execute
 from shared.settings import settings
 from shared.stores import redis_client
 
@@ -92,11 +92,15 @@ def _publish(changes: Sequence[Change], also: Sequence[Item]) -> list[str]:
         return []
     saw({change.uid: change.shown["last_seen"] for change in changes if change.shown["last_seen"]})
     items = [*_deliveries(changes), *also]
-    with redis_client().pipeline(transaction=False) as pipe:
-        bus().enqueue(pipe, items)
-        for change in changes:
-            told.confirm(pipe, change.uid, change.number)
-        confirmed = execute(pipe)[-len(changes) :]
+
+    def work(now: Generation) -> list[Any]:
+        with redis_client().pipeline(transaction=False) as pipe:
+            bus().enqueue(pipe, items)
+            for change in changes:
+                told.confirm(now, pipe, change.uid, change.number)
+            return now.execute(pipe)[-len(changes) :]
+
+    confirmed = generations().within(work)
     return [change.uid for change, ok in zip(changes, confirmed, strict=True) if not ok]
 
 

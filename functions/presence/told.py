@@ -1,4 +1,4 @@
-"""What was last told of each person, in Redis: soft, and changed atomically.
+"""What was last told of each person, in Redis: soft, of a generation, and changed atomically.
 
 Telling a change has two steps. A `claim` looks whether the person is connected, compares what is to
 be shown with what was told, and notes the new one under a number. When it is published, a `confirm`
@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from redis.client import Pipeline
 
 from shared import channels, keys
-from shared.scripts import Script, execute
+from shared.generations import Generation, generations
+from shared.scripts import Script
 from shared.settings import settings
 from shared.stores import redis_client
 
@@ -90,29 +91,39 @@ class Claim(NamedTuple):
 
 def claim(wanted: Sequence[Wanted]) -> list[Claim]:
     """One round trip for all."""
+    return generations().within(lambda now: _claim_in(now, wanted))
+
+
+def _claim_in(now: Generation, wanted: Sequence[Wanted]) -> list[Claim]:
     lifetime, lease = settings().soft_state_ttl, int(LEASE * 1000)
     with redis_client().pipeline(transaction=False) as pipe:
         for uid, rev, status, text, gone, quiet in wanted:
-            _CLAIM.add(pipe, _keys(uid), rev, status, text, int(gone), int(quiet), lease, lifetime)
-        return [_claim(*answer) for answer in execute(pipe)]
+            chosen = (rev, status, text, int(gone), int(quiet))
+            _CLAIM.add(pipe, _keys(now, uid), *chosen, lease, lifetime)
+        return [_claim(*answer) for answer in now.execute(pipe)]
 
 
-def confirm(pipe: Pipeline, uid: str, number: int) -> None:
+def confirm(now: Generation, pipe: Pipeline, uid: str, number: int) -> None:
     """Adds to a pipeline (run by `scripts.execute`), behind the publication. It answers 0 where
     somebody else has claimed meanwhile: then claim again."""
-    _CONFIRM.add(pipe, keys.presence(uid), number)
+    _CONFIRM.add(pipe, now.key(keys.presence(uid)), number)
 
 
 def look(uids: Sequence[str]) -> set[str]:
     """Those who are connected. That the others are not is now known to somebody."""
+    return generations().within(lambda now: _look_in(now, uids))
+
+
+def _look_in(now: Generation, uids: Sequence[str]) -> set[str]:
     with redis_client().pipeline(transaction=False) as pipe:
         for uid in uids:
-            _LOOK.add(pipe, _keys(uid))
-        return {uid for uid, connected in zip(uids, execute(pipe), strict=True) if connected}
+            _LOOK.add(pipe, _keys(now, uid))
+        connected = now.execute(pipe)
+    return {uid for uid, is_here in zip(uids, connected, strict=True) if is_here}
 
 
-def _keys(uid: str) -> tuple[str, str]:
-    return keys.presence(uid), keys.channel(channels.user(uid))
+def _keys(now: Generation, uid: str) -> tuple[str, str]:
+    return now.key(keys.presence(uid)), keys.channel(channels.user(uid))
 
 
 def _claim(outcome: bytes, status: bytes = b"", number: Any = 0) -> Claim:

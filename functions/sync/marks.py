@@ -9,6 +9,7 @@ from shared.call import Call
 from shared.conversation import Conversation
 from shared.errors import CallError, Reason, invalid_params
 from shared.friendships import Pair, Relation, friendships
+from shared.generations import Generation, generations
 from shared.log import log
 from shared.members import Standing
 from shared.states import Mark, states
@@ -64,15 +65,10 @@ def _keep(readings: Sequence[_Reading]) -> None:
     """Stores the marks, and tells of those that moved."""
     if not readings:
         return
-    pairs = list(dict.fromkeys(each.pair for each in readings if each.place.kind == "d"))
-    with redis_client().pipeline(transaction=False) as pipe:
-        between = friendships().enqueue(pipe, pairs)
-        states().enqueue(pipe, [(each.call.uid, each.call.params.conv) for each in readings])
-        answers = pipe.execute()
-    relations = friendships().found(pairs, answers[:between])
+    relations, known = generations().within(lambda now: _facts(now, readings))
     told = [_is_told(each, relations) for each in readings]
     marks = [_mark(each, tells=tells) for each, tells in zip(readings, told, strict=True)]
-    moved = states().read(marks, answers[between:])
+    moved = states().read(marks, known)
     bus().publish(
         [
             _signal(each, tells=tells)
@@ -80,6 +76,16 @@ def _keep(readings: Sequence[_Reading]) -> None:
             if is_news
         ]
     )
+
+
+def _facts(now: Generation, readings: Sequence[_Reading]) -> tuple[dict[Pair, Relation], list[Any]]:
+    """What two people are to each other, and what is known of the marks."""
+    pairs = list(dict.fromkeys(each.pair for each in readings if each.place.kind == "d"))
+    with redis_client().pipeline(transaction=False) as pipe:
+        between = friendships().enqueue(now, pipe, pairs)
+        states().enqueue(now, pipe, [(each.call.uid, each.call.params.conv) for each in readings])
+        answers = now.execute(pipe)
+    return friendships().found(now, pairs, answers[:between]), answers[between:]
 
 
 def _is_told(reading: _Reading, relations: Mapping[Pair, Relation]) -> bool:

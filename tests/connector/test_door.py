@@ -14,15 +14,17 @@ import aiohttp
 import orjson
 import pytest
 from aiohttp import web
-from redis.asyncio import Redis
 
 from connector.connector import Connector
+from connector.origin import Origin
 from local import ports
 from local.stack import Stack
 from shared import keys, tokens
 from shared.ids import new_id
 from shared.settings import settings
+from shared.stores import redis_client
 from tests.requests import identified
+from tests.soft import soft
 
 METHODS = "x.echo, x.fail, x.slow, x.refused, x.open, x.wait"
 
@@ -116,9 +118,9 @@ def place(stores: Stack, tmp_path: Path) -> Callable[..., Any]:
             }
             | changes
         )
-        client: Redis = Redis.from_url(config.redis_url)
-        async with client, aiohttp.ClientSession(auto_decompress=False) as http:
-            connector = Connector(config, http, client)
+        origin = Origin(config)
+        async with origin.client, aiohttp.ClientSession(auto_decompress=False) as http:
+            connector = Connector(config, http, origin)
             running = asyncio.create_task(connector.run())
             await connector._routes.loaded.wait()
             try:
@@ -426,10 +428,14 @@ async def test_the_status_follows_the_error(place: Any, code: int, status: int) 
     assert found[2] == {"jsonrpc": "2.0", "id": 1, "error": error | {"data": named}}
 
 
+def said_dead(device: str) -> None:
+    redis_client().set(soft(keys.device(device)), "0", ex=60)
+
+
 async def test_refusals_of_the_door_itself(place: Any) -> None:
     device = new_id()
     async with place(frame_limit=20_000) as here:
-        await here.connector._redis.set(keys.device(device), "0", ex=60)
+        await asyncio.to_thread(said_dead, device)
         known = bearer(token())
         for method, lines, params, expected in (
             ("x.echo", [], {}, (401, "unauthenticated")),
@@ -767,3 +773,36 @@ async def test_calls_of_a_client_that_does_not_read_wait_for_it(place: Any, read
         assert session.in_flight_bytes == 0
         raw.close()
         other.close()
+
+
+async def test_a_loss_while_a_session_is_opened(place: Any) -> None:
+    """What was asked for it before is asked again, and nothing is told before it is open."""
+    async with place() as here:
+        here.functions.channels.clear()
+        raw = await upgraded(here)
+        raw.send(framed(request("session.open", access_token=token(), device={"id": "d"})))
+        for times in (1, 2):
+            async with asyncio.timeout(10):
+                while here.functions.asked_for_channels < times:
+                    await asyncio.sleep(0.005)
+            here.connector._inbox.lose()
+            if times == 1:
+                here.functions.channels.set()
+        assert "result" in orjson.loads((await raw.frame())[1])
+        assert here.functions.asked_for_channels >= 2
+        raw.close()
+
+
+async def test_open_sessions_are_asked_for_again_after_a_loss(place: Any) -> None:
+    """And whose device was signed out meanwhile is closed."""
+    gone = new_id()
+    async with place() as here:
+        kept, closed = await opened(here, token()), await opened(here, token(device=gone))
+        here.functions.signed_out.add(gone)
+        here.connector._inbox.lose()
+        told = {"jsonrpc": "2.0", "method": "session.resync", "params": {}}
+        assert orjson.loads((await kept.frame())[1]) == told
+        assert await closed.close_code() == 4001
+        assert "result" in await kept.call("x.echo")
+        kept.close()
+        closed.close()

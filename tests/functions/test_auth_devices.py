@@ -22,6 +22,7 @@ from shared.settings import settings
 from shared.stores import database, redis_client
 from tests.functions.conftest import Set
 from tests.functions.signing import anywhere, call, event, owner, registered, said
+from tests.soft import soft
 
 DAY = 86_400_000
 
@@ -93,7 +94,7 @@ def test_a_token_used_again_when_its_successor_was_is_a_copy(
     assert said(refresh(first)) == "unauthenticated"
     assert said(refresh(second)) == "unauthenticated"
     assert not use(second)
-    assert redis_client().get(keys.device(owner(first).device or "")) == b"0"
+    assert redis_client().get(soft(keys.device(owner(first).device or ""))) == b"0"
 
 
 def test_what_the_old_access_token_does_is_no_use_of_the_new_ones(first: dict[str, Any]) -> None:
@@ -152,13 +153,13 @@ def test_the_store_forgets_a_dead_device_when_its_tokens_are_over(first: dict[st
     left = device(first)["expires"] - datetime.now(UTC)
     assert left.total_seconds() == pytest.approx(965, abs=5)
     assert device(first)["signed_out"]
-    assert 900 < redis_client().ttl(keys.device(owner(first).device or "")) <= 965
+    assert 900 < redis_client().ttl(soft(keys.device(owner(first).device or ""))) <= 965
     indexes = database()[DEVICES].index_information()
     assert indexes["expires"]["expireAfterSeconds"] == 0
 
 
 def test_check_tells_redis(first: dict[str, Any]) -> None:
-    key = keys.device(owner(first).device or "")
+    key = soft(keys.device(owner(first).device or ""))
     assert use(first)
     assert redis_client().get(key) == b"1:1"
     assert 0 < redis_client().ttl(key) <= settings().access_token_ttl
@@ -182,15 +183,15 @@ def test_a_check_of_many_at_once(stores: Stack, name: str) -> None:
     asked = [event("session.check", None, who, generation=1, issued=1) for who in callers]
     alive = [answer["alive"] for answer in auth.answer(asked)]
     assert alive == [True, False, True, True, False, False, False]
-    assert redis_client().get(keys.device(callers[2].device or "")) == b"1:1"
-    assert redis_client().get(keys.device(callers[5].device or "")) == b"0"
+    assert redis_client().get(soft(keys.device(callers[2].device or ""))) == b"1:1"
+    assert redis_client().get(soft(keys.device(callers[5].device or ""))) == b"0"
 
 
 def test_who_was_signed_out_meanwhile_is_not_alive_again(first: dict[str, Any]) -> None:
     """A check that read MongoDB just before the device was signed out."""
-    redis_client().set(keys.device(owner(first).device or ""), 0, ex=60)
+    redis_client().set(soft(keys.device(owner(first).device or "")), 0, ex=60)
     assert not use(first)
-    assert redis_client().get(keys.device(owner(first).device or "")) == b"0"
+    assert redis_client().get(soft(keys.device(owner(first).device or ""))) == b"0"
 
 
 def test_redis_does_not_decide(first: dict[str, Any], configure: Set) -> None:
@@ -208,7 +209,7 @@ def test_signing_out_is_repeated_until_all_know(first: dict[str, Any]) -> None:
     change = {"$set": {"signed_out": True}}
     database()[DEVICES].update_one({"_id": owner(first).device}, change)
     assert said(refresh(first)) == "unauthenticated"
-    assert redis_client().get(keys.device(owner(first).device or "")) == b"0"
+    assert redis_client().get(soft(keys.device(owner(first).device or ""))) == b"0"
 
 
 class Model:

@@ -18,6 +18,7 @@ from shared.history import History
 from shared.ids import new_id
 from shared.log import log
 from shared.stores import database, redis_client
+from tests.soft import soft
 
 Help = Callable[[str, str], object]
 
@@ -49,7 +50,7 @@ def left(action: Action, uid: str, other: str) -> None:
         act(action, uid, other, dies=True)
     place = {"_id": key_of(uid, other)}
     database()[FRIENDSHIPS].update_one(place, {"$set": {"intent_at": time.time() - 60}})
-    redis_client().delete(keys.friendship(place["_id"]))
+    redis_client().delete(soft(keys.friendship(place["_id"])))
 
 
 def told(uid: str) -> list[str]:
@@ -80,7 +81,7 @@ def test_it_is_finished_by_whoever_comes(stores: Stack, help_: Help) -> None:
     document = database()[FRIENDSHIPS].find_one({"_id": key_of(alice, bob)})
     assert document is not None
     assert "intent" not in document
-    copy = redis_client().get(keys.friendship(key_of(alice, bob)))
+    copy = redis_client().get(soft(keys.friendship(key_of(alice, bob))))
     assert copy == f"{document['rev']}:f".encode()
     help_(alice, bob)
     assert told(alice) == accepted

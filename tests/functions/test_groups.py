@@ -12,6 +12,7 @@ from shared.errors import CallError
 from shared.members import groups_of
 from shared.stores import database, redis_client
 from tests.calling import Person, answers, house
+from tests.soft import soft
 
 TEXT = {"type": "text", "body": {"text": "x"}}
 
@@ -121,7 +122,7 @@ def listed(person: Person, conv: str) -> dict[str, Any]:
     for _ in range(2):
         items = person.call("conversation.list")["conversations"]
         found += [each for each in items if each["conv"] == conv]
-        redis_client().delete(keys.states(person.uid), keys.tail(conv))
+        redis_client().delete(soft(keys.states(person.uid)), soft(keys.tail(conv)))
     one, again = ({k: v for k, v in each.items() if k != "changed_at"} for each in found)
     assert one == again
     return one

@@ -13,6 +13,7 @@ from local.stack import Stack
 from shared.collections import USERS
 from shared.conversation import direct
 from shared.errors import Reason
+from shared.generations import generations
 from shared.ids import new_id
 from shared.stores import database, redis_client
 from tests.functions import params
@@ -84,6 +85,7 @@ def test_what_is_not_there_leaves_nothing(
     calls = [
         call for there_is in made_up(stranger) for call in all_of(name, method, stranger, there_is)
     ]
+    generations().present()  # which is the house's
     before = left()
     answers = [outcome(answer) for call in calls for answer in ask(asked, [call])]
     answers += map(outcome, ask(asked, calls))
@@ -110,6 +112,7 @@ def test_what_is_others_leaves_nothing(
         for there_is in of_others(stranger, here)
         for call in all_of(name, method, stranger, there_is)
     ]
+    generations().present()  # which is the house's
     before = left()
     answers = [outcome(answer) for call in calls for answer in ask(asked, [call])]
     answers += map(outcome, ask(asked, calls))

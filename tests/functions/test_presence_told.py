@@ -9,6 +9,7 @@ from functions.presence import told
 from functions.presence.told import Claim, Wanted, claim
 from local.stack import Stack
 from shared import channels, keys
+from shared.generations import generations
 from shared.ids import new_id
 from shared.scripts import execute
 from shared.stores import redis_client
@@ -37,7 +38,7 @@ class Person:
 
     def confirm(self, made: Claim) -> bool:
         with redis_client().pipeline(transaction=False) as pipe:
-            told.confirm(pipe, self.uid, made.number)
+            told.confirm(generations().present(), pipe, self.uid, made.number)
             return bool(execute(pipe)[0])
 
 

@@ -14,6 +14,7 @@ from shared.function import Function
 from shared.ids import new_id
 from shared.stores import database, redis_client
 from tests.functions.calls import Asked, Outcome, ask, outcome
+from tests.soft import soft
 
 There = Mapping[str, Any]  # what there is for one person, by the names that params use
 
@@ -97,12 +98,14 @@ def _lose(here: There, sealed: Any) -> None:
     """The bodies and the tails of what a person reads."""
     for conv in (here["conv"], direct(here["me"], here["other"])):
         database()[MESSAGES].update_many({"conv": conv}, {"$set": {"body": sealed}})
-        tail = redis_client().get(keys.tail(conv))
+        tail = redis_client().get(soft(keys.tail(conv)))
         if isinstance(sealed, bytes):
             assert isinstance(tail, bytes)
-            redis_client().set(keys.tail(conv), tail[:-1] + bytes([tail[-1] ^ 1]), keepttl=True)
+            redis_client().set(
+                soft(keys.tail(conv)), tail[:-1] + bytes([tail[-1] ^ 1]), keepttl=True
+            )
         else:
-            redis_client().delete(keys.tail(conv))
+            redis_client().delete(soft(keys.tail(conv)))
 
 
 def methods() -> Iterator[tuple[str, str]]:

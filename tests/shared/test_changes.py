@@ -1,244 +1,195 @@
-"""Changes with consequences: whoever stops where, all of it happens, once, in order.
+"""Changes with consequences: each is carried out by one at a time, whoever dies or stands still."""
 
-The subject is a purse: each command puts a coin into it, and a line of a book follows. A writer is
-a `Changes` of its own, as in a process of its own, on a thread that takes one step (a call of the
-collection, the commands or the carrying out) when it is told to.
-"""
-
-import itertools
-import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from pymongo.collection import Collection
 
 from local.stack import Stack
+from shared import changes
 from shared.changes import Change, Changes
 from shared.collections import COMMANDS, Document
 from shared.commands import Commands
 from shared.errors import CallError, Reason
+from shared.holds import Holds
 from shared.ids import new_id
 from shared.stores import database
-from tests.steps import Crash, Stepping, Worker
+
+READERS = 20
+GRACE = 0.4
 
 
-class Purse:
-    """One document and the book of what followed from it."""
+class Bench:
+    """A collection of its own. What is carried out is noted, and does what `work` says."""
 
     def __init__(self) -> None:
-        self.key = new_id()
-        self.documents: Collection[Document] = database()["test_purses"]
-        self.commands = Commands(database()[COMMANDS], ttl=600, lease=10)
-        self.book: list[tuple[int, str]] = []  # (rev, command), each line once
-        self._lock = threading.Lock()
+        self.documents: Collection[Document] = database()[f"test_changes_{new_id()}"]
+        self.done: list[tuple[str, int]] = []
+        self.work: Callable[[], None] = lambda: None
 
-    def changes(self, turn: Callable[[], None] | None = None, timeout: float = 60) -> Changes:
-        """What a process has. `turn` is called around every step."""
-        if turn is None:
-            return Changes(self.documents, self.commands, self.carry_out, timeout=timeout)
-        documents: Any = Stepping(self.documents, turn)
-        commands: Any = Stepping(self.commands, turn)
-        carry_out: Any = Stepping(self, turn).carry_out
-        return Changes(documents, commands, carry_out, timeout=timeout)
+    def process(self, timeout: float = 5.0) -> Changes:
+        """As another process has them."""
+        commands = Commands(database()[COMMANDS], ttl=60, lease=1)
+        return Changes(self.documents, commands, self._carry_out, timeout=timeout)
 
-    def carry_out(self, document: Document) -> None:
-        with self._lock:
-            for command in document["intent"]["lines"]:
-                if (line := (document["rev"], command)) not in self.book:
-                    self.book.append(line)
+    def change(self, key: str, timeout: float = 5.0) -> Document | None:
+        return self.process(timeout).make(key, [], plan)
 
-    def put(self, changes: Changes, *names: str) -> list[int]:
-        """Puts a coin in for each command, and returns how many there were then."""
-        keys = [f"{self.key} {name}" for name in names]
-        results: dict[str, int] = {}
-
-        def plan(present: Document | None, done: dict[str, Any]) -> Change | None:
-            coins = 0 if present is None else present["coins"]
-            results.clear()
-            results.update(done)
-            new = dict.fromkeys(key for key in keys if key not in done)
-            made = {key: coins + number for number, key in enumerate(new, 1)}
-            if not made:
-                return None
-            results.update(made)
-            return Change({"coins": coins + len(made)}, {"lines": list(made)}, made)
-
-        changes.make(self.key, keys, plan)
-        return [results[key] for key in keys]
-
-    def check(self) -> Document | None:
-        """Settles what is left, and proves that every coin has its line, in order."""
-        document = self.changes().settled(self.key)
-        stored = self.documents.find_one({"_id": self.key})
-        assert document == stored, "an intent was left"
-        lines = [command for _, command in self.book]
-        assert len(lines) == len(set(lines)), "a command was done twice"
-        assert len(lines) == (0 if document is None else document["coins"])
-        revs = [rev for rev, _ in self.book]
-        assert revs == sorted(revs), "a later change was carried out first"
-        results = self.commands.results(lines)
-        assert [results[line] for line in lines] == list(range(1, len(lines) + 1))
+    def left(self, key: str, ago: float) -> Document:
+        """An intent whose writer died so long ago."""
+        document = {
+            "_id": key,
+            "rev": 1,
+            "count": 1,
+            "intent": {},
+            "intent_results": [],
+            "intent_at": time.time() - ago,
+        }
+        self.documents.insert_one(document)
         return document
+
+    def found(self, key: str) -> Document:
+        document = self.documents.find_one({"_id": key})
+        assert document is not None
+        return document
+
+    def _carry_out(self, document: Document) -> None:
+        self.done.append((document["_id"], document["rev"]))
+        self.work()
+
+
+def plan(present: Document | None, results: dict[str, Any]) -> Change:
+    count = 0 if present is None else present["count"]
+    return Change({"count": count + 1}, {}, {})
 
 
 @pytest.fixture
-def purse(stores: Stack) -> Purse:
-    return Purse()
+def bench(stores: Stack, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(changes, "_GRACE", GRACE)
+    monkeypatch.setattr(changes, "_holds", Holds(GRACE / 4))
+    made = Bench()
+    yield made
+    made.documents.drop()
 
 
-def test_a_change_and_what_follows(purse: Purse) -> None:
-    changes = purse.changes()
-    assert purse.put(changes, "one") == [1]
-    assert purse.put(changes, "two", "three") == [2, 3]
-    document = purse.check()
-    assert document == {"_id": purse.key, "rev": 2, "coins": 3}
+def test_an_old_intent_is_carried_out_by_one_of_many_readers(bench: Bench) -> None:
+    """However long it takes, and whoever else comes meanwhile."""
+    key, going = new_id(), threading.Event()
+    stale = bench.left(key, ago=60)
+    bench.work = lambda: going.wait(5) and None
+    with ThreadPoolExecutor(READERS) as pool:
+        first = pool.submit(bench.process().settle_old, dict(stale))
+        until(lambda: bool(bench.done))
+        others = [pool.submit(bench.process().settle_old, dict(stale)) for _ in range(READERS - 1)]
+        for each in others:
+            each.result(5)
+        late = bench.found(key)
+        until(lambda: bench.found(key)["intent_at"] > late["intent_at"] + GRACE)
+        bench.process().settle_old(bench.found(key))
+        going.set()
+        first.result(5)
+    assert bench.done == [(key, 1)]
+    assert "intent" not in bench.found(key)
 
 
-def test_a_repeated_command_gets_its_first_result(purse: Purse) -> None:
-    changes = purse.changes()
-    assert purse.put(changes, "one", "two") == [1, 2]
-    assert purse.put(changes, "two", "three", "one") == [2, 3, 1]
-    assert purse.put(changes, "three", "three") == [3, 3]
-    assert [rev for rev, _ in purse.book] == [1, 1, 2]
-    purse.check()
+def test_readers_at_once_are_one(bench: Bench) -> None:
+    key, start = new_id(), threading.Barrier(READERS)
+    stale = bench.left(key, ago=60)
+
+    def read() -> None:
+        process = bench.process()
+        start.wait(5)
+        process.settle_old(dict(stale))
+
+    with ThreadPoolExecutor(READERS) as pool:
+        for each in [pool.submit(read) for _ in range(READERS)]:
+            each.result(10)
+    assert bench.done == [(key, 1)]
 
 
-def test_a_refusal_leaves_nothing(purse: Purse) -> None:
-    def refuse(present: Document | None, done: dict[str, Any]) -> Change | None:
-        raise CallError(Reason.CONFLICT)
-
-    with pytest.raises(CallError, match="conflict"):
-        purse.changes().make(purse.key, [f"{purse.key} one"], refuse)
-    assert purse.check() is None
-    assert purse.put(purse.changes(), "one") == [1]
-
-
-@pytest.mark.parametrize("before", [0, 1])
-def test_a_process_may_die_between_any_two_steps(purse: Purse, before: int) -> None:
-    """Somebody else finishes: the same command repeated, another one, or a reader."""
-    if before:
-        purse.put(purse.changes(), "before")
-    helps: list[Callable[[str], object]] = [
-        lambda name: purse.put(purse.changes(), name),
-        lambda name: purse.put(purse.changes(), f"{name} other"),
-        lambda name: purse.changes().settled(purse.key),
-    ]
-    for number, help_ in enumerate(helps):
-        for steps in itertools.count():
-            name = f"c{number}-{steps}"
-            worker = Worker(lambda turn, name=name: purse.put(purse.changes(turn), name))
-            for _ in range(steps):
-                worker.step()
-            if worker.ended:
-                break
-            worker.crash()
-            help_(name)
-            purse.check()
-            again = purse.put(purse.changes(), name)
-            assert purse.put(purse.changes(), name) == again
-            purse.check()
-        assert steps > 10, "it has more steps than that"
+def test_a_writer_waits_for_who_carries_out(bench: Bench) -> None:
+    key, going = new_id(), threading.Event()
+    bench.work = lambda: going.wait(5) and None
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(bench.change, key)
+        until(lambda: bool(bench.done))
+        second = pool.submit(bench.change, key)
+        until(lambda: bench.found(key)["intent_at"] > time.time() - GRACE)
+        assert bench.done == [(key, 1)]
+        going.set()
+        first.result(5)
+        second.result(5)
+    assert bench.done == [(key, 1), (key, 2)]
+    assert bench.found(key) == {"_id": key, "rev": 2, "count": 2}
 
 
-Schedule = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 8)), max_size=40)
-
-
-@settings(
-    max_examples=int(os.environ.get("EXAMPLES", "60")),
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
-@given(
-    commands=st.lists(st.sampled_from(["a", "b", "c"]), min_size=2, max_size=4),
-    schedule=Schedule,
-    crashes=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 20)), max_size=2),
-)
-def test_no_schedule_breaks_a_change(
-    stores: Stack, commands: list[str], schedule: list[tuple[int, int]], crashes: Any
-) -> None:
-    """Writers of the same and of different commands, in any order of their steps; some die."""
-    purse, deaths = Purse(), dict(crashes)
-    workers = [
-        Worker(lambda turn, name=name: purse.put(purse.changes(turn), name)) for name in commands
-    ]
-    taken = [0] * len(workers)
-    for index, steps in schedule:
-        place = index % len(workers)
-        for _ in range(steps):
-            taken[place] += 1
-            if taken[place] == deaths.get(place, -1):
-                workers[place].crash()
-            else:
-                workers[place].step()
-    for worker in workers:
-        worker.finish()
-    purse.check()
-    results: dict[str, set[int]] = {}
-    for name, worker in zip(commands, workers, strict=True):
-        if not isinstance(worker.error, Crash):
-            assert worker.error is None
-            results.setdefault(name, set()).update(worker.found)
-    for name, found in results.items():
-        assert len(found) == 1, "one command had two results"
-        assert set(purse.put(purse.changes(), name)) == found
-
-
-def test_many_at_once(purse: Purse) -> None:
-    results: list[int] = []
-
-    def put(number: int) -> None:
-        for name in (f"{number} one", f"{number} two", "same"):
-            results.extend(purse.put(purse.changes(), name))
-
-    threads = [threading.Thread(target=put, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    document = purse.check()
-    assert document is not None
-    assert document["coins"] == 17
-    assert sorted(set(results)) == list(range(1, 18))
-
-
-def test_it_is_given_up_where_others_change_it_all_the_time(purse: Purse) -> None:
-    tries = itertools.count()
-
-    def overtaken(present: Document | None, done: dict[str, Any]) -> Change | None:
-        purse.put(purse.changes(), f"quick {next(tries)}")
-        return Change({"coins": 0}, {"lines": []}, {})
-
-    with pytest.raises(CallError) as refused:
-        purse.changes(timeout=0.05).make(purse.key, [], overtaken)
+def test_a_writer_does_not_wait_for_ever(bench: Bench) -> None:
+    key, going = new_id(), threading.Event()
+    bench.work = lambda: going.wait(10) and None
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(bench.change, key)
+        until(lambda: bool(bench.done))
+        with pytest.raises(CallError) as refused:
+            bench.change(key, timeout=3 * GRACE)
+        going.set()
+        first.result(5)
     assert refused.value.reason == Reason.UNAVAILABLE
-    purse.check()
+    assert bench.done == [(key, 1)]
 
 
-@pytest.mark.parametrize(("age", "settled"), [(0.0, False), (60.0, True)])
-def test_readers_settle_only_what_was_left(purse: Purse, age: float, settled: bool) -> None:
-    worker = Worker(lambda turn: purse.put(purse.changes(turn), "one"))
-    while (left := purse.documents.find_one({"_id": purse.key})) is None:
-        worker.step()
-    worker.crash()
-    purse.changes().settle_old(left | {"intent_at": time.time() - age})
-    stored = purse.documents.find_one({"_id": purse.key})
-    assert stored is not None
-    assert ("intent" not in stored) == bool(purse.book) == settled
-    purse.check()
+@pytest.mark.parametrize("ago", [60, 0, -60], ids=["long dead", "just now", "by a fast clock"])
+def test_what_a_dead_one_left_is_carried_out(bench: Bench, ago: float) -> None:
+    """A clock that is ahead does not keep it from being noticed that nobody renews it."""
+    key = new_id()
+    bench.left(key, ago)
+    bench.change(key)
+    assert bench.done == [(key, 1), (key, 2)]
 
 
-def test_what_cannot_be_carried_out_is_left_for_the_next(purse: Purse) -> None:
-    def fail(document: Document) -> None:
-        raise CallError(Reason.UNAVAILABLE)
+def test_readers_go_on_without_what_is_under_way(bench: Bench) -> None:
+    bench.process().settle_old(bench.left(key := new_id(), ago=0))
+    assert bench.done == []
+    assert "intent" in bench.found(key)
 
-    broken = Changes(purse.documents, purse.commands, fail, timeout=1)
-    for _ in range(2):
-        with pytest.raises(CallError, match="unavailable"):
-            purse.put(broken, "one")
-    assert purse.put(purse.changes(), "one") == [1]
-    purse.check()
+
+def test_who_fails_leaves_it_to_the_next(bench: Bench) -> None:
+    key = new_id()
+
+    def fail() -> None:
+        bench.work = lambda: None
+        raise RuntimeError("broken")
+
+    bench.work = fail
+    with pytest.raises(RuntimeError):
+        bench.change(key)
+    bench.process().settle_old(bench.found(key))
+    assert bench.done == [(key, 1), (key, 1)]
+    assert "intent" not in bench.found(key)
+
+
+def test_who_stood_still_does_not_undo_what_came_after(bench: Bench) -> None:
+    """The intent was taken from it, and another change is under way."""
+    key, going = new_id(), threading.Event()
+    stale = bench.left(key, ago=60)
+    bench.work = lambda: going.wait(10) and None
+    with ThreadPoolExecutor(1) as pool:
+        helper = pool.submit(bench.process().settle_old, dict(stale))
+        until(lambda: bool(bench.done))
+        bench.work = lambda: None
+        taken = {"rev": 2, "count": 2, "intent": {"later": 1}, "intent_at": time.time()}
+        bench.documents.update_one({"_id": key}, {"$set": taken})
+        going.set()
+        helper.result(5)
+    assert bench.found(key)["intent"] == {"later": 1}
+    assert bench.found(key)["intent_at"] == taken["intent_at"]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

@@ -3,16 +3,21 @@
 import threading
 
 import pytest
+from pymongo import MongoClient
 
 from local.stack import Stack
 from shared import keys
-from shared.collections import MESSAGES
+from shared.collections import MESSAGES, Document
 from shared.commit import Outcome
+from shared.ends import Galloping, Scanning, newest_of
 from shared.entry import Draft, Entry, shown
+from shared.errors import CallError, Reason
 from shared.history import History, Page
 from shared.ids import new_id
 from shared.log import Log, log
+from shared.storage import Storage
 from shared.stores import database, redis_client
+from tests.soft import soft
 
 
 @pytest.fixture
@@ -90,9 +95,9 @@ def test_two_people_may_use_the_same_cid(conv: str) -> None:
 def test_a_counter_that_lies_loses_nothing(conv: str, left: int | None) -> None:
     assert seqs(log().append([draft(conv, str(n)) for n in range(10)])) == list(range(1, 11))
     if left is None:
-        redis_client().delete(keys.sequence(conv))
+        redis_client().delete(soft(keys.sequence(conv)))
     else:
-        redis_client().set(keys.sequence(conv), left)
+        redis_client().set(soft(keys.sequence(conv)), left)
     after = log().append([draft(conv, str(n)) for n in range(8, 13)])
     assert seqs(after) == [9, 10, 11, 12, 13]
     page = read_all(conv)
@@ -101,7 +106,7 @@ def test_a_counter_that_lies_loses_nothing(conv: str, left: int | None) -> None:
 
 def test_order_survives_collisions(conv: str) -> None:
     log().append([draft(conv, f"old{n}") for n in range(20)])
-    redis_client().set(keys.sequence(conv), 12)
+    redis_client().set(soft(keys.sequence(conv)), 12)
     found = seqs(log().append([draft(conv, f"new{n}") for n in range(15)]))
     assert found == list(range(21, 36))
 
@@ -121,7 +126,7 @@ def test_writers_side_by_side_share_one_line(conv: str) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        redis_client().delete(keys.sequence(conv))
+        redis_client().delete(soft(keys.sequence(conv)))
         thread.join()
     for outcomes in done.values():
         assert seqs(outcomes) == sorted(seqs(outcomes))
@@ -154,7 +159,7 @@ def test_the_cid_is_its_senders_alone(conv: str) -> None:
 
 def test_a_young_hole_stops_readers_and_an_old_one_is_closed(conv: str) -> None:
     log().append([draft(conv, "1")])
-    redis_client().incrby(keys.sequence(conv), 2)  # two numbers whose writer died
+    redis_client().incrby(soft(keys.sequence(conv)), 2)  # two numbers whose writer died
     log().append([draft(conv, "2")])
     young = History(log(), hole_age=3600).after(conv, 0, 200)
     assert ([each["seq"] for each in young.entries], young.last_seq, young.more) == ([1], 4, True)
@@ -166,10 +171,10 @@ def test_a_young_hole_stops_readers_and_an_old_one_is_closed(conv: str) -> None:
 
 def test_a_slow_writer_never_gets_a_number_that_was_closed(conv: str) -> None:
     log().append([draft(conv, "1")])
-    redis_client().incrby(keys.sequence(conv), 1)
+    redis_client().incrby(soft(keys.sequence(conv)), 1)
     log().append([draft(conv, "3")])
     closed = History(log(), hole_age=-1).after(conv, 0, 200)
-    redis_client().set(keys.sequence(conv), 1)  # the writer comes back with the number 2
+    redis_client().set(soft(keys.sequence(conv)), 1)  # the writer comes back with the number 2
     assert seqs(log().append([draft(conv, "2")])) == [4]
     page = read_all(conv)
     assert page.entries[: len(closed.entries)] == closed.entries
@@ -193,7 +198,7 @@ def test_reading_backwards(conv: str) -> None:
 
 def test_reading_backwards_stops_behind_a_young_hole(conv: str) -> None:
     log().append([draft(conv, "1"), draft(conv, "2")])
-    redis_client().incrby(keys.sequence(conv), 1)
+    redis_client().incrby(soft(keys.sequence(conv)), 1)
     log().append([draft(conv, "4"), draft(conv, "5")])
     page = History(log(), hole_age=3600).before(conv, 6, 10)
     assert ([each["seq"] for each in page.entries], page.more) == ([4, 5], True)
@@ -204,7 +209,7 @@ def test_reading_backwards_stops_behind_a_young_hole(conv: str) -> None:
 def test_pages_that_end_with_old_holes_reach_both_ends(conv: str, holes: int, limit: int) -> None:
     for turn in range(3):
         log().append([draft(conv, f"{turn}-{n}") for n in range(4)])
-        redis_client().incrby(keys.sequence(conv), holes)  # whose writers died
+        redis_client().incrby(soft(keys.sequence(conv)), holes)  # whose writers died
     log().append([draft(conv, "last")])
     size = 3 * (4 + holes) + 1
     history = History(log(), hole_age=-1)
@@ -221,7 +226,7 @@ def test_pages_that_end_with_old_holes_reach_both_ends(conv: str, holes: int, li
 @pytest.mark.parametrize("holes", [1, 2, 7])
 def test_a_page_is_not_empty_for_a_hole_that_is_old(conv: str, holes: int) -> None:
     log().append([draft(conv, "1")])
-    redis_client().incrby(keys.sequence(conv), holes)
+    redis_client().incrby(soft(keys.sequence(conv)), holes)
     log().append([draft(conv, "2")])
     young, old = History(log(), hole_age=3600), History(log(), hole_age=-1)
     assert (young.after(conv, 1, 1).entries, young.after(conv, 1, 1).more) == ([], True)
@@ -231,13 +236,48 @@ def test_a_page_is_not_empty_for_a_hole_that_is_old(conv: str, holes: int) -> No
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 100])
-def test_the_end_of_a_log_is_found_without_a_sort(conv: str, size: int) -> None:
+def test_the_ends_of_logs_are_found_in_every_way(conv: str, size: int) -> None:
+    others = [f"g:{new_id()}" for _ in range(3)]
     log().append([draft(conv, str(n)) for n in range(size)])
-    assert log().storage.highest(conv) == size
-    assert log().storage.highest(conv, at_least=size) == size
-    assert log().storage.newest([conv])[conv]["seq"] == size
+    redis_client().incrby(soft(keys.sequence(conv)), 300)  # whose writers died
+    log().append([draft(each, f"later {n}") for n in range(2) for each in [conv, *others[:2]]])
+    ends = {conv: size + 302, others[0]: 2, others[1]: 2}
+    named = [conv, *others]
+    assert log().storage.highest(named) == ends | {others[2]: 0}
+    messages = database()[MESSAGES]
+    for newest in (newest_of(messages), Scanning(messages), Galloping(messages)):
+        assert {name: each["seq"] for name, each in newest(named).items()} == ends
 
 
 def _another_log() -> Log:
     """As another process of the function would have it."""
     return log.__wrapped__()
+
+
+def test_a_hole_of_any_width_is_closed_by_whoever_meets_it(conv: str) -> None:
+    log().append([draft(conv, "1")])
+    redis_client().incrby(soft(keys.sequence(conv)), 1700)  # whose writers died
+    log().append([draft(conv, "2")])
+    history = History(log(), hole_age=-1)
+    assert len(history.after(conv, 1, 50).entries) == 50
+    stored = log().storage.between(conv, 1, 5000)
+    assert [each["seq"] for each in stored] == list(range(1, 1703))
+    backward: list[int] = []
+    while not backward or backward[0] > 1:
+        page = history.before(conv, backward[0] if backward else 1703, 200)
+        backward = [each["seq"] for each in page.entries] + backward
+    assert backward == list(range(1, 1703))
+
+
+def test_numbers_go_back_where_the_store_is_away(conv: str) -> None:
+    log().append([draft(conv, "1")])
+    away = MongoClient[Document]("127.0.0.1", 1, timeoutMS=200, serverSelectionTimeoutMS=100)
+    lost = _another_log()
+    lost.storage, lost._timeout = Storage(away["nothing"][MESSAGES]), 0.1
+    for number in range(10):
+        (outcome,) = lost.append([draft(conv, f"waiting {number}")])
+        assert isinstance(outcome, CallError)
+        assert outcome.reason == Reason.UNAVAILABLE
+    (entry,) = log().append([draft(conv, "2")])
+    assert isinstance(entry, Entry)
+    assert entry.seq == 2

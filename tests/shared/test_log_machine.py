@@ -1,5 +1,6 @@
 """The log against a model: writers that stop between any two steps, for a while or for ever,
-readers that close holes at once, counters that vanish or go back.
+readers that close holes at once, counters that vanish or go back, a Redis that loses everything,
+generations that begin in the middle of an append.
 
 Each writer is a log of its own, as in a process of its own, on a thread that takes one step (a call
 of the storage, the sequencer or the announcer) when it is told to. So the schedule is hypothesis'
@@ -8,7 +9,7 @@ and a failure shrinks to the shortest one.
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,6 +19,7 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     consumes,
     initialize,
+    invariant,
     multiple,
     rule,
     run_state_machine_as_test,
@@ -27,10 +29,12 @@ from local.stack import Stack
 from shared import keys
 from shared.entry import Draft, Entry
 from shared.errors import CallError
+from shared.generations import generations
 from shared.history import History
 from shared.ids import new_id
 from shared.log import Log, log
 from shared.stores import redis_client
+from tests.soft import soft
 from tests.steps import Stepping, Worker
 
 
@@ -102,13 +106,25 @@ class LogMachine(RuleBasedStateMachine):
 
     @rule(back=st.integers(0, 6))
     def move_counter_back(self, back: int) -> None:
-        key = keys.sequence(self.conv)
+        key = soft(keys.sequence(self.conv))
         now = int(redis_client().get(key) or 0)
         redis_client().set(key, max(0, now - back))
 
     @rule()
     def lose_counter(self) -> None:
-        redis_client().delete(keys.sequence(self.conv))
+        redis_client().delete(soft(keys.sequence(self.conv)))
+
+    @rule()
+    def lose_redis(self) -> None:
+        """All there is of this log is gone, and the mark with it."""
+        redis_client().delete(
+            keys.GENERATION, soft(keys.sequence(self.conv)), soft(keys.tail(self.conv))
+        )
+
+    @rule()
+    def raise_generation(self) -> None:
+        """As whoever finds that Redis went back: what it says stays where it was."""
+        generations().supersede(generations().present(), "a test")
 
     @rule(patient=st.booleans())
     def read(self, patient: bool) -> None:
@@ -125,6 +141,11 @@ class LogMachine(RuleBasedStateMachine):
         """What was read stays as it was."""
         for entry in History(log(), hole_age=3600).before(self.conv, self.reached + 1, 200).entries:
             self._see(entry["seq"], entry["id"])
+
+    @invariant()
+    def what_was_acknowledged_is_in_the_head(self) -> None:
+        told = [each.seq for writer in self.all for each in writer.outcomes if _is_stored(each)]
+        assert log().tails.numbers([self.conv])[self.conv].seq >= max(told, default=0)
 
     def teardown(self) -> None:
         for writer in self.all:
@@ -149,6 +170,10 @@ class LogMachine(RuleBasedStateMachine):
 
     def _see(self, seq: int, id_: str) -> None:
         assert self.seen.setdefault(seq, id_) == id_, f"number {seq} was written twice"
+
+
+def _is_stored(outcome: Entry | CallError) -> TypeGuard[Entry]:
+    return isinstance(outcome, Entry)
 
 
 @pytest.mark.timeout(280)

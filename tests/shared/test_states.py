@@ -9,9 +9,11 @@ import pytest
 from local.stack import Stack
 from shared import conversation, keys
 from shared.conversation import parse
+from shared.generations import generations
 from shared.ids import new_id
 from shared.states import Mark, State, states
 from shared.stores import redis_client
+from tests.soft import soft
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def pair(stores: Stack) -> tuple[str, str, str]:
 
 def read(*marks: Mark) -> list[bool]:
     with redis_client().pipeline(transaction=False) as pipe:
-        states().enqueue(pipe, [(mark.uid, mark.conv) for mark in marks])
+        states().enqueue(generations().present(), pipe, [(mark.uid, mark.conv) for mark in marks])
         return states().read(marks, pipe.execute())
 
 
@@ -36,7 +38,7 @@ def state(uid: str, conv: str) -> State:
 
 
 def forget(*uids: str) -> None:
-    redis_client().delete(*map(keys.states, uids))
+    redis_client().delete(*(soft(keys.states(uid)) for uid in uids))
 
 
 def test_a_mark_moves_forward_and_once(pair: tuple[str, str, str]) -> None:

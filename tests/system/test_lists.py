@@ -13,6 +13,7 @@ from shared import keys
 from shared.settings import settings
 from shared.stores import redis_client
 from tests.many import friends_of, groups_of, written
+from tests.soft import soft
 from tests.wire import Refused, Wire, direct
 
 Page = dict[str, Any]
@@ -115,9 +116,9 @@ async def test_what_changes_while_one_pages_is_found_and_nothing_is_doubled(alic
         if number == 2:
             new.extend(groups_of(alice.uid, 2, "new"))
         if number == 3:
-            redis_client().delete(keys.tail(convs[-1]))
+            redis_client().delete(soft(keys.tail(convs[-1])))
         if number == 4:
-            redis_client().delete(keys.states(alice.uid))
+            redis_client().delete(soft(keys.states(alice.uid)))
 
     found = await pages(alice, "conversation.list", happens, limit=6)
     later = await pages(alice, "conversation.list", limit=6, changed_since=found[0]["now"])
@@ -207,7 +208,7 @@ async def test_a_long_last_entry_is_shortened(alice: Wire, bob: Wire) -> None:
         assert entry.get("truncated", False) == bool(number)
         assert len(orjson.dumps(entry["body"])) <= settings().last_entry_bytes
         assert set(entry["body"]["text"]) <= {"長", "x"}
-        redis_client().delete(keys.tail(item["conv"]))
+        redis_client().delete(soft(keys.tail(item["conv"])))
         (again,) = (await bob.call("conversation.list"))["conversations"]
         assert again["last_entry"] == entry
 
@@ -222,7 +223,11 @@ async def test_what_was_left_or_dismissed_is_listed_as_left(alice: Wire, bob: Wi
     await bob.call("group.leave", cid=next(cids), gid=left["gid"])
     await alice.call("group.remove", cid=next(cids), gid=removed["gid"], uids=[bob.uid])
     await alice.call("group.dismiss", cid=next(cids), gid=dismissed["gid"])
-    for lost in ((), (keys.states(bob.uid),), tuple(keys.tail(each["conv"]) for each in made)):
+    for lost in (
+        (),
+        (soft(keys.states(bob.uid)),),
+        tuple(soft(keys.tail(each["conv"])) for each in made),
+    ):
         if lost:
             redis_client().delete(*lost)
         items = (await bob.call("conversation.list", changed_since=now))["conversations"]
@@ -261,13 +266,13 @@ async def test_the_other_ones_mark_is_in_the_list(alice: Wire, bob: Wire) -> Non
     await bob.call("conversation.read", conv=conv, seq=4)
     await bob.call("conversation.read", conv=conv, seq=2)
     assert await seen(changed_since=now) == [4]
-    redis_client().delete(keys.states(alice.uid), keys.states(bob.uid))
+    redis_client().delete(soft(keys.states(alice.uid)), soft(keys.states(bob.uid)))
     assert await seen() == [4]
     await bob.call("friend.block", uid=alice.uid, cid=next(cids))
     await bob.call("conversation.read", conv=conv, seq=5)
     for _ in range(2):
         assert await seen() == [4], "who blocked somebody tells them nothing"
-        redis_client().delete(keys.states(alice.uid))
+        redis_client().delete(soft(keys.states(alice.uid)))
     await alice.send(alice.uid, "note")
     notes = direct(alice.uid, alice.uid)
     (own,) = (
