@@ -27,13 +27,20 @@ def examine(lock: Path = LOCK) -> list[Finding]:
 
 
 def _packages(pinned: Iterable[tuple[str, str]]) -> list[Finding]:
-    """Those that are installed in another version; what is not there is not needed here."""
-    found = []
+    """Those that are installed in another version; what is not there is not needed here. A lock
+    has several versions of a package that is another for older Pythons."""
+    locked: dict[str, list[str]] = {}
     for name, version in pinned:
+        locked.setdefault(name, []).append(version)
+    found = []
+    for name, versions in locked.items():
         try:
             installed = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-        if installed != version:
-            found.append(warning(name, f"is {installed}; expected {version}, as requirements.lock"))
+        if installed not in versions:
+            expected = " or ".join(versions)
+            found.append(
+                warning(name, f"is {installed}; expected {expected}, as requirements.lock")
+            )
     return found

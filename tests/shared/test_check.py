@@ -124,7 +124,8 @@ def test_packages_that_are_not_those_of_the_lock_file_are_told(tmp_path: Path) -
     lock = tmp_path / "requirements.lock"
     lock.write_text(
         "# a comment\nredis[hiredis]==0.0.1 \\\n    --hash=sha256:00\n    # via us\n"
-        f"pytest=={pytest.__version__} ; python_version > '3'\nnobody-has-this==1\n"
+        f"pytest=={pytest.__version__} ; python_version > '3'\n"
+        "pytest==0.0.1 ; python_version < '3'\nnobody-has-this==1\n"
     )
     (found,) = versions.examine(lock)
     assert found.subject == "redis"
