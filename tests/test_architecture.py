@@ -107,7 +107,8 @@ def test_exceptions_are_logged_as_they_are() -> None:
         for file, call, name in calls(("shared", "functions", "examples", "connector", "template"))
         if name.startswith("logger.")
         for node in ast.walk(call)
-        if isinstance(node, ast.JoinedStr | ast.BinOp)
+        if isinstance(node, ast.JoinedStr)
+        or (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod))
         or (isinstance(node, ast.Call) and ast.unparse(node.func) in ("str", "repr", "format"))
     ]
     assert wrong == []
