@@ -202,8 +202,10 @@ class Part:
                 why = await self._obituary(self._process.returncode)
                 raise PartFailedError(f"{self.name} did not start {why}")
             try:
-                if await asyncio.wait_for(check(), _CHECK_SECONDS):
-                    return
+                # `wait_for` would swallow a cancellation that comes when the check is done.
+                async with asyncio.timeout(_CHECK_SECONDS):
+                    if await check():
+                        return
             except LackingError as error:
                 lacks = str(error)
             except (OSError, TimeoutError, EOFError):

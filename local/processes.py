@@ -142,7 +142,8 @@ class Forks:
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(printed, "rb", buffering=0)
         )
         copied = asyncio.create_task(output.copy(reader, log, tell))
-        pid, ended = await asyncio.wait_for(forked, START_SECONDS)
+        async with asyncio.timeout(START_SECONDS):
+            pid, ended = await forked
         return Process(pid, listener.getsockname()[1], ended, copied)
 
     async def _listen(self) -> None:

@@ -105,9 +105,9 @@ class Replica:
         try:
             while not process.ended.done() and loop.time() < deadline:
                 with suppress(OSError, EOFError, TimeoutError):
-                    check = health.http(process.port, process.check)
-                    if await asyncio.wait_for(check, START_SECONDS):
-                        return process
+                    async with asyncio.timeout(START_SECONDS):
+                        if await health.http(process.port, process.check):
+                            return process
                 await asyncio.sleep(0.02)
         except asyncio.CancelledError:
             await process.end()

@@ -230,7 +230,7 @@ def _told(now: Generation, used: Mapping[str, int], dead: set[str]) -> set[str]:
             answers = now.execute(pipe)[len(dead) :]
     except redis.RedisError as error:
         # Nobody is let in by what Redis does not say: they ask again.
-        logger.warning("device_not_told", devices=len([*used, *dead]), error=error)
+        logger.warning("device_not_told", devices=len(used) + len(dead), error=error)
         return set()
     return {did for did, answer in zip(used, answers, strict=True) if not answer}
 
