@@ -27,7 +27,7 @@ class Announcement(NamedTuple):
     """A stored entry, what all may see of it as JSON, the session that needs no telling, and people
     who are told besides those who listen. `outside` is whether its sender is not told. Those who
     are `late` may not see its body; where they are too many to name (None), all are told to fetch
-    it. `fresh` is whether it was stored just now."""
+    it. `begun_in` is the generation in which one that was stored just now got its number."""
 
     document: Document
     shown: bytes
@@ -35,15 +35,20 @@ class Announcement(NamedTuple):
     also: tuple[str, ...] = ()
     outside: bool = False
     late: tuple[str, ...] | None = ()
-    fresh: bool = False
+    begun_in: Generation | None = None
 
     @classmethod
-    def of(cls, document: Document, entry: dict[str, Any], draft: Draft | None = None) -> Self:
-        """That of an entry, as it follows from the draft that it was made of just now."""
+    def of(cls, document: Document, entry: dict[str, Any]) -> Self:
+        """That of an entry that was stored before."""
+        return cls(document, orjson.dumps(entry))
+
+    @classmethod
+    def fresh(
+        cls, document: Document, entry: dict[str, Any], draft: Draft, begun_in: Generation
+    ) -> Self:
+        """That of an entry that was made of the draft just now."""
         text = orjson.dumps(entry)
-        if draft is None:
-            return cls(document, text)
-        return cls(document, text, draft.session, draft.also, draft.outside, draft.late, fresh=True)
+        return cls(document, text, draft.session, draft.also, draft.outside, draft.late, begun_in)
 
     @property
     def unbodied(self) -> bytes:
@@ -75,16 +80,11 @@ class Announcer:
 
     @STEP_SECONDS.labels("publish").time()
     def _publish(self, announcements: Sequence[Announcement]) -> None:
-        tails = {
-            item.document["conv"]: Newest(
-                item.document["seq"], item.listed, makes=item.fresh and item.document["seq"] == 1
-            )
-            for item in announcements
-        }
         items = [each for item in announcements for each in deliveries(item)]
         told = self._events_wanted
 
         def work(now: Generation) -> None:
+            tails = {item.document["conv"]: _newest(item, now) for item in announcements}
             with self._redis.pipeline(transaction=False) as pipe:
                 pipe.exists(keys.MESSAGE_EVENTS)
                 self._bus.enqueue(pipe, items)
@@ -103,6 +103,13 @@ class Announcer:
         """Those of which nobody may know yet: their log's tail stands below them, or is missing."""
         kept = self._tails.kept(list({document["conv"] for document in documents}))
         return [each for each in documents if kept.get(each["conv"], 0) < each["seq"]]
+
+
+def _newest(item: Announcement, now: Generation) -> Newest:
+    """The entry as its log's tail, which the first one makes. In another generation than that of
+    its number there may be later ones."""
+    seq = item.document["seq"]
+    return Newest(seq, item.listed, makes=seq == 1 and item.begun_in == now)
 
 
 def _created(announcements: Sequence[Announcement]) -> list[Happened]:

@@ -28,6 +28,7 @@ from shared.sequencer import Sequencer
 from shared.storage import Storage
 from shared.telemetry import STEP_SECONDS
 
+_ROUNDS = 10  # more than generations can pass meanwhile, but by malice
 _PAUSE = 0.05  # seconds, doubled with each retry of a store that does not answer
 
 logger = structlog.get_logger(__name__)
@@ -94,7 +95,7 @@ class Commit:
     def announcements(self, repeated: Sequence[Document]) -> list[Announcement]:
         """For all that this commit stored and the given repeated documents, by number."""
         items = [
-            Announcement.of(document, public(draft, document), draft)
+            Announcement.fresh(document, public(draft, document), draft, self._taken_in)
             for draft in self._drafts
             if (document := self._placed.get(draft.key)) and document["id"] == draft.id
         ]
@@ -130,21 +131,27 @@ class Commit:
 
     @STEP_SECONDS.labels("number").time()
     def _number(self) -> None:
-        """Takes the numbers that are missing for the drafts that wait."""
-        if self._taken_in != self._generations.present():
-            self._free.clear()  # counters began anew: others may be given the same
+        """Takes the numbers that are missing for the drafts that wait, all of one generation."""
+        for _ in range(_ROUNDS):
+            counts = self._lacking()
+            if not counts:
+                return
+            taken_in, lasts = self._sequencer.take(counts)
+            if taken_in != self._taken_in:
+                self._free.clear()  # counters began anew: others may be given the same
+                self._taken_in = taken_in
+            for conv, last in lasts.items():
+                run = range(last - counts[conv] + 1, last + 1)
+                self._free.setdefault(conv, []).extend(run)
+        raise CallError(Reason.UNAVAILABLE, retry_after=1)
+
+    def _lacking(self) -> dict[str, int]:
+        """How many numbers are missing, by conversation."""
         wanted: dict[str, int] = {}
         for draft in self._waiting.values():
             wanted[draft.conv] = wanted.get(draft.conv, 0) + 1
-        counts = {
-            conv: count - len(self._free.get(conv, ()))
-            for conv, count in wanted.items()
-            if count > len(self._free.get(conv, ()))
-        }
-        self._taken_in, lasts = self._sequencer.take(counts)
-        for conv, last in lasts.items():
-            run = range(last - counts[conv] + 1, last + 1)
-            self._free.setdefault(conv, []).extend(run)
+        lacking = {conv: n - len(self._free.get(conv, ())) for conv, n in wanted.items()}
+        return {conv: count for conv, count in lacking.items() if count > 0}
 
     @STEP_SECONDS.labels("seal").time()
     def _documents(self) -> list[Document]:

@@ -169,9 +169,15 @@ class Friendships:
                 copies.put(pipe, key, each["rev"], _flags(each), self._lifetime)
             now.execute(pipe)
 
+    def _renew(self, now: Generation, key: str) -> None:
+        """What is put is read in the same generation: a later step may have been put in the one
+        before."""
+        stored = self._friendships.find_one({"_id": key})
+        self._put(now, [] if stored is None else [stored])
+
     def _carry_out(self, document: Document) -> None:
         # The copy first: whoever learns of a change from an entry is to find it in force.
-        self._generations.within(lambda now: self._put(now, [document]))
+        self._generations.within(lambda now: self._renew(now, document["_id"]))
         drafts = [Draft(**fields) for fields in document["intent"]["entries"]]
         for outcome in self._log.append(drafts):
             if isinstance(outcome, CallError):

@@ -160,20 +160,24 @@ class Groups:
         insert_or_update(self._members, new, [updates[uid] for uid in joining])
         others = [update for uid, update in updates.items() if uid not in set(joining)]
         ignoring_duplicates(self._members, others)
-        self._copy(document, list(updates))
+        self._copy(gid, list(updates))
 
-    def _copy(self, document: Document, uids: Sequence[str]) -> None:
-        gid = document["_id"]
-        people = self.members(gid, uids)
+    def _copy(self, gid: str, uids: Sequence[str]) -> None:
+        """What is put is read in the same generation: a later change may have been put in the one
+        before."""
 
         def work(now: Generation) -> None:
+            # Members first: a copy of the group may be newer than one of a person, never older.
+            people = self.members(gid, uids)
+            stored = self._groups.find_one({"_id": gid})
             key = now.key(keys.group(gid))
             with self._redis.pipeline(transaction=False) as pipe:
                 for uid, member in people.items():
                     text = member_copy(member)
                     copies.put_field(pipe, key, uid, member["rev"], text, self._lifetime)
-                text = group_copy(document)
-                copies.put_field(pipe, key, GROUP_FIELD, document["rev"], text, self._lifetime)
+                if stored is not None:
+                    text = group_copy(stored)
+                    copies.put_field(pipe, key, GROUP_FIELD, stored["rev"], text, self._lifetime)
                 now.execute(pipe)
 
         generations().within(work)
