@@ -27,13 +27,18 @@ def examine(lock: Path = LOCK) -> list[Finding]:
 
 
 def _packages(pinned: Iterable[tuple[str, str]]) -> list[Finding]:
-    """Those that are installed in another version; what is not there is not needed here."""
-    found = []
+    """Those that are installed in another version; what is not there is not needed here. A lock
+    may name several versions of one, each for other versions of Python."""
+    wanted: dict[str, list[str]] = {}
     for name, version in pinned:
+        wanted.setdefault(name, []).append(version)
+    found = []
+    for name, versions in wanted.items():
         try:
             installed = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-        if installed != version:
-            found.append(warning(name, f"is {installed}; expected {version}, as requirements.lock"))
+        if installed not in versions:
+            told = " or ".join(versions)
+            found.append(warning(name, f"is {installed}; expected {told}, as requirements.lock"))
     return found
