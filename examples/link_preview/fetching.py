@@ -9,10 +9,11 @@ import re
 import ssl
 from collections.abc import Coroutine, Sequence
 from functools import cache
-from threading import Thread
 from typing import Any, TypeVar
 
 import httpx
+
+from shared import threads
 
 from .addresses import Refused, Unreachable, address_of
 from .config import Config
@@ -137,5 +138,5 @@ def _loop() -> asyncio.AbstractEventLoop:
     """Runs for as long as the process. A loop for each batch would, when it ends, wait for names
     that are still being resolved."""
     loop = asyncio.new_event_loop()
-    Thread(target=loop.run_forever, name="fetching", daemon=True).start()
+    threads.start("fetching", loop.run_forever)
     return loop
