@@ -62,7 +62,9 @@ def is_routine(line: str) -> bool:
 def wrapped(part: str, line: str) -> str:
     """A line that says which part it is from, whatever it says itself."""
     fields = _fields(line) or {"event": line, "level": "info"}
-    return json.dumps(fields | {"part": part})  # in ASCII, as parts themselves do
+    return json.dumps(
+        fields | {"part": part}, separators=(",", ":")
+    )  # in ASCII, as parts themselves do
 
 
 def _fields(line: str) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ _LEFT_OUT = (
     ".git",
     ".venv",
     ".tools",
-    ".local",
+    ".local*",
     "build",
     "node_modules",
     "__pycache__",

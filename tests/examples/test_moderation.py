@@ -11,7 +11,7 @@ async def test_a_forbidden_word_is_neither_sent_nor_edited_in(house: Stack, name
     alice, bob = await Wire.sign_in(url, name + "a"), await Wire.sign_in(url, name + "b")
     with pytest.raises(Refused) as refused:
         await alice.send(bob.uid, "c1", "what Balderdash!")
-    assert refused.value.data == {"reason": "forbidden", "words": ["balderdash"]}
+    assert (refused.value.reason, refused.value.data["words"]) == ("forbidden", ["balderdash"])
     sent = await alice.send(bob.uid, "c1", "what sense!")
     assert sent["seq"] == 1
     with pytest.raises(Refused) as refused:

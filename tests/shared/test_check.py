@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import orjson
@@ -131,6 +132,18 @@ def test_packages_that_are_not_those_of_the_lock_file_are_told(tmp_path: Path) -
     assert found.subject == "redis"
     assert found.text.endswith("expected 0.0.1, as requirements.lock")
     assert versions.examine(tmp_path / "none") == []
+
+
+def test_a_lock_that_names_several_versions_means_any(tmp_path: Path) -> None:
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(
+        "orjson==0.0.1 ; python_full_version < '3.12' \\\n    --hash=sha256:00\n"
+        f"orjson=={metadata.version('orjson')} ; python_full_version >= '3.12' \\\n"
+    )
+    assert versions.examine(lock) == []
+    lock.write_text("orjson==0.0.1 ; python_version < '3.12'\norjson==0.0.2\n")
+    (found,) = versions.examine(lock)
+    assert "expected 0.0.1 or 0.0.2, as" in found.text
 
 
 def test_the_settings_are_those_of_who_says_so_first(

@@ -96,8 +96,8 @@ def test_what_passes_can_be_used_and_what_does_not_is_one_line(
 
 
 BROKEN = {
-    secretfiles.SIGNING_KEY: (b"a key", b"-----BEGIN PRIVATE KEY-----\n"),
-    secretfiles.CONNECTOR_KEY: (b"\0", b"-----BEGIN PRIVATE KEY-----\nAAAA\n"),
+    secretfiles.SIGNING_KEY: (b"a key", b"-----BEGIN PRIVATE KEY-----\n"),  # not a secret: no key
+    secretfiles.CONNECTOR_KEY: (b"\0", b"-----BEGIN PRIVATE KEY-----\nA\n"),  # not a secret: none
     secretfiles.SIGNING_PUBLIC: (b"a key", b"-----END PUBLIC KEY-----"),
     secretfiles.CONNECTOR_PUBLIC: (b"1", b"-----BEGIN PUBLIC KEY-----\n"),
     secretfiles.METRICS_TOKEN: (b"short", "schlüsselschlüssel".encode()),

@@ -149,12 +149,12 @@ def test_no_setting_takes_anything(monkeypatch: pytest.MonkeyPatch, name: str) -
             "redis_url",
             [
                 "redis://h",
-                "rediss://:p%40@h:1/2",
+                "rediss://:p%40@h:1/2",  # not a secret: leads nowhere
                 "unix:///run/r.sock?db=1",
                 "redis://[::1]:6379/0",
             ],
         ),
-        ("mongo_url", ["mongodb://a,b:1/?replicaSet=r", "mongodb://u:p@h/", "mongodb+srv://h/"]),
+        ("mongo_url", ["mongodb://a,b:1/?replicaSet=r", "mongodb://u:pw@h/", "mongodb+srv://h/"]),
         ("gateway_url", ["http://h", "https://h:1/path", "http://[::1]:80"]),
         ("trusted_proxies", ["", "10.0.0.0/8, ::1", "192.0.2.7"]),
         ("log_level", ["DEBUG", "critical"]),

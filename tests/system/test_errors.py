@@ -267,7 +267,7 @@ async def test_guesses_from_one_address(url: str, name: str) -> None:
     assert reasons == ["bad_credentials"] * 5
     with pytest.raises(Refused) as refused:
         await wire.call("auth.login", **wrong | {"username": f" {name.upper()}"})
-    assert refused.value.data == {"reason": "too_many_attempts", "retry_after": 1}
+    assert (refused.value.reason, refused.value.data["retry_after"]) == ("too_many_attempts", 1)
     # The right password has to wait as well: the answer must not tell which it was.
     right = {"username": name, "password": PASSWORD}
     assert await refusal(wire, "auth.login", **right) == (-32005, "too_many_attempts")

@@ -214,7 +214,7 @@ async def test_a_request_is_named_where_other_threads_work_and_where_it_leads(
     id_ = await failed(wire, "breaks.one", how="thread", text="x")
     assert {each["part"] for each in await logged.until(id_, 2)} == {"connector", "breaks"}
     await wire.call("breaks.one", how="event", text="x")
-    (event,) = [each for each in await logged.until("broke", 1) if each.get("where") == "broke"]
+    (event,) = await logged.until('"where": "broke"', 1)
     assert re.fullmatch("[0-9a-f]{16}", event["request"])
 
 
@@ -254,7 +254,7 @@ async def abused(logged: Logged, text: str) -> None:
         "no.such": {text: text},
         f"breaks.{text}": {},
         "breaks.one": {"how": 1, "text": {text: [text]}},
-        "auth.register": {"username": text, "password": text},
+        "auth.register": {"username": name, "password": text},
         "auth.login": {"username": name, "password": text},
         "auth.refresh": {"refresh_token": text},
         "session.open": {"access_token": text, "device": {"id": text}},

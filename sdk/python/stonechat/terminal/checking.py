@@ -27,7 +27,7 @@ _UPGRADE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
     "Sec-WebSocket-Version": "13",
-    "Sec-WebSocket-Key": "c3RvbmVjaGF0IGNoZWNrcw==",
+    "Sec-WebSocket-Key": "c3RvbmVjaGF0IGNoZWNrcw==",  # not a secret: what any upgrade sends
 }
 
 
