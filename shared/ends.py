@@ -6,13 +6,13 @@ there the end is found by a galloping search (Bentley and Yao, 1976), many logs 
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 from pymongo.collection import Collection
 
 from shared.collections import Document
 from shared.finds import find, portions
+from shared.threads import Pool
 
 Newest = Callable[[Sequence[str]], dict[str, Document]]
 
@@ -87,5 +87,5 @@ class Galloping:
 
 
 @cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="ends")
+def _pool() -> Pool:
+    return Pool(_SIDE_BY_SIDE, thread_name_prefix="ends")

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import structlog
 
+from shared import threads
+
 logger = structlog.get_logger(__name__)
 
 Renew = Callable[[], None]
@@ -31,7 +33,7 @@ class Holds:
             self._held[hold] = renew
             if not self._renewing:
                 self._renewing = True
-                threading.Thread(target=self._run, name="holds", daemon=True).start()
+                threads.start("holds", self._run)
         try:
             yield
         finally:

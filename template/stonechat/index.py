@@ -246,7 +246,13 @@ def main() -> None:
     host = os.environ.get("STONECHAT_FUNCTION_HOST", "0.0.0.0")  # noqa: S104 (a container's own)
     address = (host, number("PORT", 8080, 65535))
     threads = number("STONECHAT_THREADS", THREADS, THREADS_LIMIT)
-    with socket.create_server(address, backlog=BACKLOG) as listener:
+    try:
+        listener = socket.create_server(address, backlog=BACKLOG)
+    except OSError as error:
+        where = ":".join(map(str, address))
+        print(f"cannot listen at {where}: {os.strerror(error.errno or 0)}", file=sys.stderr)
+        sys.exit(1)
+    with listener:
         serve(
             os.environ.get("FUNCTION_DIR") or Path(__file__).parent / "function", listener, threads
         )

@@ -1,13 +1,12 @@
 """Names are names: whatever is typed, files stay in the folder."""
 
-import sqlite3
 import stat
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stonechat.errors import StateInUse
+from stonechat.errors import StateInUse, UnusableState
 from stonechat.terminal import account, files
 from stonechat.terminal.files import Account
 
@@ -79,7 +78,7 @@ def test_the_folder_is_its_owners(tmp_path: Path) -> None:
 def test_a_state_that_is_none_is_named(tmp_path: Path) -> None:
     of = Account(tmp_path, "alice", URL)
     of.device("chat", 1).write_text("nonsense " * 1000)
-    with pytest.raises(sqlite3.Error, match=str(of.device("chat", 1))):
+    with pytest.raises(UnusableState, match=str(of.device("chat", 1))):
         account.seat(of, "chat")
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pymongo import MongoClient
 
 from connector.peers import Peers
+from local import ports
 from local.layout import ROOT
 from shared import secretfiles, startup, variables
 from shared.contradictions import RULES
@@ -54,7 +55,9 @@ def run(command: list[str], folder: Path, **more: str) -> tuple[int, list[str]]:
     ended = subprocess.run(
         [sys.executable, *command],
         cwd=folder,
-        env=mine | {"PYTHONPATH": str(ROOT)} | {f"STONECHAT_{key}": more[key] for key in more},
+        env=mine
+        | {"PYTHONPATH": str(ROOT), "PORT": str(ports.free_port())}
+        | {f"STONECHAT_{key}": more[key] for key in more},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -27,7 +27,7 @@ async def newcomer(tmp_path: Path) -> AsyncIterator[Newcomer]:
 async def test_the_first_pages(newcomer: Newcomer) -> None:
     for page in ("README.md", "docs/quick-start.md"):
         for block in running(page):
-            if block.language == "python" and "Client(" in block.text:
+            if block.language == "python" and "Bot(" in block.text:
                 await _runs_a_bot(newcomer, block)
             elif block.language == "python":
                 await newcomer.run(f"python {_saved(newcomer, block)}\n")

@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import sqlite3
 import sys
 from contextlib import suppress
 
@@ -29,7 +28,8 @@ _PATIENCE_SECONDS = 10.0
 def seat(account: Account, kind: str) -> SqliteState:
     """The first device of this kind that no other process is at the moment, so that commands run
     beside each other, each signed in for itself. What commands that were stopped at other devices
-    of the kind have left to send goes over to it. Raises `StateInUse` at once where all are."""
+    of the kind have left to send goes over to it. Raises `StateInUse` at once where all are, and
+    `UnusableState`."""
     found: SqliteState | None = None
     for number in range(1, SEATS + 1):
         file = account.device(kind, number)
@@ -39,8 +39,6 @@ def seat(account: Account, kind: str) -> SqliteState:
             state = SqliteState(file, patience=0)
         except StateInUse:
             continue
-        except sqlite3.Error as error:
-            raise sqlite3.Error(f"{file}: {error}") from None
         if found is None:
             found = state
         else:

@@ -20,6 +20,7 @@ from stonechat.terminal import screen
 from stonechat.terminal.running import URL, Url
 
 _SECONDS = 5.0
+_SERVER_SECONDS = 120.0
 _CLOCK = 2.0  # seconds that clocks may differ; an HTTP date has whole ones
 _SERVER = Path("shared") / "check.py"
 _ASK = b'{"jsonrpc":"2.0","id":1,"method":"auth.config","params":{}}'
@@ -118,11 +119,19 @@ def _of_server(env: Path | None) -> Iterator[Finding]:
         return
     command = [sys.executable, "-m", "shared.check", "--json"]
     command += ["--env", str(env)] if env is not None else []
-    ran = subprocess.run(command, capture_output=True, timeout=120, check=False)  # noqa: S603
+    with subprocess.Popen(  # noqa: S603
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as asked:
+        try:
+            told, beside = asked.communicate(timeout=_SERVER_SECONDS)
+        except subprocess.TimeoutExpired:
+            asked.kill()
+            yield Finding("error", "check", "the server's own check does not end")
+            return
     try:
-        yield from (Finding(**orjson.loads(line)) for line in ran.stdout.splitlines())
+        yield from (Finding(**orjson.loads(line)) for line in told.splitlines())
     except (TypeError, ValueError):
         yield Finding("error", "check", "the server's own check said nothing of use")
-    if ran.returncode not in (0, 1):
-        last = ran.stderr.decode(errors="replace").strip().splitlines()[-1:]
+    if asked.returncode not in (0, 1):
+        last = beside.decode(errors="replace").strip().splitlines()[-1:]
         yield Finding("error", "check", " ".join(["the server's own check broke off", *last]))

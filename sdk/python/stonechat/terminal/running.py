@@ -23,6 +23,7 @@ from stonechat.errors import (
     SignedOut,
     StateInUse,
     StonechatError,
+    UnusableState,
 )
 from stonechat.state import State as Kept
 from stonechat.terminal import account, files, names, screen
@@ -133,7 +134,7 @@ def _ended(work: Callable[[], Coroutine[Any, Any, None]], url: str) -> int:
         return 128 + signal.SIGPIPE
     except (StonechatError, SignedOut, StateInUse, OutboxFull) as error:
         return _told(reason(error), REFUSED)
-    except (screen.Unwritable, sqlite3.Error) as error:
+    except (screen.Unwritable, UnusableState, sqlite3.Error) as error:
         return _told(str(error), REFUSED)
     except OSError as error:
         if error.filename is not None:  # a file's; others are the network's
