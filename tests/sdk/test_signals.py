@@ -35,6 +35,6 @@ def test_each_has_its_type(method: str, params: dict[str, Any], signal: Signal) 
 def test_how_a_presence_is_shown() -> None:
     assert presence(None) == ""
     assert presence(Presence("u", "offline")) == ""
-    assert presence(Presence("u", "online", 5)) == " · online"
-    assert presence(Presence("u", "busy", 5, "at work")) == " · busy “at work”"
-    assert presence(Presence("u", "offline", 5)).startswith(" · last seen ")
+    assert presence(Presence("u", "online", 5)) == "online"
+    assert presence(Presence("u", "busy", 5, "at work")) == "busy “at work”"
+    assert presence(Presence("u", "offline", 5)).startswith("last seen ")

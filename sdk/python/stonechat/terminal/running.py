@@ -17,7 +17,6 @@ import typer
 
 from stonechat.client import Client
 from stonechat.errors import (
-    InvalidParams,
     NotFound,
     OutboxFull,
     SignedOut,
@@ -115,14 +114,9 @@ async def person(client: Client, username: str) -> User:
 
 def reason(error: Exception) -> str:
     """An error in one line: what is wrong, and where in what was given."""
-    wrong = [
-        f"{'.'.join(map(str, each['loc']))}: {each['msg']}"
-        for each in (error.data.get("errors", []) if isinstance(error, InvalidParams) else [])
-    ]
-    told = str(error)
     if isinstance(error, OSError) and error.filename is not None:
-        told = f"{error.filename}: {error.strerror}"
-    return ": ".join([told or "no answer in time", *wrong[:1]])
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or "no answer in time"
 
 
 def _ended(work: Callable[[], Coroutine[Any, Any, None]], url: str) -> int:
