@@ -264,6 +264,7 @@ def _confirmed(client: redis.Redis):  # type: ignore[no-untyped-def]
 
     def work(now: Generation) -> Generation:
         with client.pipeline(transaction=False) as pipe:
+            pipe.time()
             now.execute(pipe)
         return now
 
