@@ -20,10 +20,10 @@ class Program:
         self.errors = ""
 
     async def line(self, seconds: float = 30) -> str:
-        """The next line that it prints, empty at its end."""
+        """The next whole line that it prints, empty at its end."""
         assert self.process.stdout is not None
         line = await asyncio.wait_for(self.process.stdout.readline(), seconds)
-        return line.decode().rstrip("\n")
+        return line.decode().rstrip("\n") if line.endswith(b"\n") else ""
 
     async def complaint(self, about: str, seconds: float = 30) -> None:
         """Waits for a line of its standard error with this in it."""

@@ -106,6 +106,7 @@ async def test_killed_at_any_point_nothing_is_lost_doubled_or_disordered(
                 process.process.send_signal(signal.SIGKILL)
                 while line := await process.line():
                     lines.append(line)
+                assert await process.ended() == -signal.SIGKILL, process.errors
             assert all(lines), process.errors
             seen.process(lines)
         last = seen.first_unsent + 3 * WINDOW
