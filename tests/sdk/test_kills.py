@@ -13,7 +13,7 @@ from local.stack import Stack
 from tests.programs import running
 from tests.wire import PASSWORD, direct
 
-SEEDS = range(10)
+SEEDS = range(20)
 WINDOW = 8  # messages that are under way at once
 WORKER = """
 import asyncio, sys
