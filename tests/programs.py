@@ -20,15 +20,24 @@ class Program:
         self.errors = ""
 
     async def line(self, seconds: float = 30) -> str:
-        """The next line that it prints, empty at its end."""
+        """The next whole line that it prints, empty at its end."""
         assert self.process.stdout is not None
         line = await asyncio.wait_for(self.process.stdout.readline(), seconds)
-        return line.decode().rstrip("\n")
+        return line.decode().rstrip("\n") if line.endswith(b"\n") else ""
+
+    async def complaint(self, about: str, seconds: float = 30) -> None:
+        """Waits for a line of its standard error with this in it."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(seconds):
+            while about not in (line := (await self.process.stderr.readline()).decode()):
+                assert line, f"it ended without a word about {about}: {self.errors}"
+                self.errors += line
+        self.errors += line
 
     async def ended(self, seconds: float = 30) -> int:
         """Its exit code, when it has ended by itself; `errors` has its standard error then."""
         _, errors = await asyncio.wait_for(self.process.communicate(), seconds)
-        self.errors = errors.decode()
+        self.errors += errors.decode()
         assert self.process.returncode is not None
         return self.process.returncode
 

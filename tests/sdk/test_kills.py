@@ -13,7 +13,7 @@ from local.stack import Stack
 from tests.programs import running
 from tests.wire import PASSWORD, direct
 
-SEEDS = range(10)
+SEEDS = range(20)
 WINDOW = 8  # messages that are under way at once
 WORKER = """
 import asyncio, sys
@@ -106,6 +106,7 @@ async def test_killed_at_any_point_nothing_is_lost_doubled_or_disordered(
                 process.process.send_signal(signal.SIGKILL)
                 while line := await process.line():
                     lines.append(line)
+                assert await process.ended() == -signal.SIGKILL, process.errors
             assert all(lines), process.errors
             seen.process(lines)
         last = seen.first_unsent + 3 * WINDOW

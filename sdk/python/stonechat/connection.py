@@ -1,6 +1,7 @@
 """One WebSocket connection: text frames in and out, until it closes."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import cast
@@ -11,6 +12,10 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 from stonechat import patience
 
 SUBPROTOCOL = "stonechat.v1"
+# What it says of every connection is of no use to an app that shows its log.
+_quiet = logging.getLogger("stonechat.picows")
+_quiet.setLevel(logging.WARNING)
+
 _FRAME_LIMIT = 64 * 1024 * 1024  # far more than an answer of the server's own functions has
 
 
@@ -94,6 +99,7 @@ async def connect(url: str, receive: Callable[[bytes], None]) -> Connection:
                 auto_ping_reply_timeout=patience.PONG,
                 enable_auto_pong=True,
                 max_frame_size=_FRAME_LIMIT,
+                logger_name=_quiet,
                 extra_headers={"Sec-WebSocket-Protocol": SUBPROTOCOL},
             )
     except TimeoutError:
