@@ -145,7 +145,8 @@ class HttpDoor:
                 case "POST", path if path == RPC:
                     return await self._rpc(request)
                 case _, path if path == RPC:
-                    return web.Response(status=405, headers={"Allow": "POST"})
+                    headers = {"Allow": "POST", REQUEST_HEADER: request_id()}
+                    return web.Response(status=405, headers=headers)
                 case "GET", "/healthz":
                     return web.Response(text="ok\n")
                 case "GET", "/readyz":

@@ -115,7 +115,7 @@ class Socket(WSListener):
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self.close(PROTOCOL_ERROR, "reserved bits")
         elif kind == WSMsgType.CLOSE:
-            self._transport.send_close(frame.get_close_code())
+            self._transport.send_close(frame.get_close_code() or WSCloseCode.OK)
             self._transport.disconnect()
         elif kind in (WSMsgType.PING, WSMsgType.PONG):
             if not (kind == WSMsgType.PONG and awaited) and not session.noise(now):

@@ -39,7 +39,7 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
-from shared import collections
+from shared import collections, startup
 from shared.collections import Document
 from shared.settings import settings
 from shared.stores import redis_client
@@ -201,6 +201,7 @@ def main() -> int:
                 "--replace", action="store_true", help="remove what the database has"
             )
     given = parser.parse_args()
+    startup.require_of_command()
     work: dict[str, Callable[..., dict[str, int]]] = {
         "write": write,
         "verify": verify,

@@ -51,11 +51,17 @@ def examine(timeout: float = TIMEOUT, *, whole: bool = False) -> list[Finding]:
 
 
 def _needed(config: Settings) -> list[str]:
-    """The secrets of who has these: a connector's folder has its key, a function's has not."""
-    folder = config.secrets_dir
-    if (folder / secretfiles.CONNECTOR_KEY).exists():
-        return startup.of_connector(config)
-    return startup.of_function()
+    """The secrets of who has these: a connector's folder has its key, a function's has not; who has
+    both kinds has them for everybody."""
+
+    def has(*names: str) -> bool:
+        return any((config.secrets_dir / name).exists() for name in names)
+
+    if not has(secretfiles.CONNECTOR_KEY):
+        return startup.of_function()
+    if has(secretfiles.SIGNING_KEY, secretfiles.CONTENT_KEYS):
+        return list(secretfiles.SECRETS)
+    return startup.of_connector(config)
 
 
 def choose(given: Path | None) -> Path | None:

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
+from redis.exceptions import RedisError
 
 from shared import events, keys, startup
 from shared.events import Happened
@@ -91,6 +92,15 @@ def main() -> int:
             command.add_argument("ids", nargs="*", metavar="ID")
     given = parser.parse_args()
     startup.require_of_command()
+    try:
+        _do(given)
+    except (RedisError, OSError) as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _do(given: argparse.Namespace) -> None:
     match given.command:
         case "list":
             for each in letters(given.function):
@@ -102,7 +112,6 @@ def main() -> int:
         case _:
             for function, count in counts().items():
                 print(function, count)
-    return 0
 
 
 if __name__ == "__main__":

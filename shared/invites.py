@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from pymongo.errors import PyMongoError
+
 from shared import startup
 from shared.clock import now_ms
 from shared.collections import INVITES, Document
@@ -91,6 +93,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     end.add_argument("id")
     asked = parser.parse_args(arguments)
     startup.require_of_command()
+    try:
+        return _do(asked)
+    except (PyMongoError, OSError) as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
+
+
+def _do(asked: argparse.Namespace) -> int:
     if asked.action == "create":
         id_, code = create(asked.uses, asked.days)
         print(f"{id_}  {code}")

@@ -303,3 +303,35 @@ async def killed_while_sending(url: str, file: Path, to: str, first: int) -> dic
     await process.wait()
     pairs = [line.split() for line in lines if line.endswith(b"\n")]
     return {number.decode(): int(seq) for number, seq in pairs}
+
+
+async def test_what_a_handler_waits_for_is_cancelled(stack: Stack, name: str) -> None:
+    """That is the handler's failure, and the next entry follows."""
+    async with Client(stack.layout.connector_urls[0]) as client:
+        await client.register(name, PASSWORD)
+        done, failed = asyncio.Event(), []
+
+        async def handler(entry: Entry) -> None:
+            if entry.seq == 1:
+                task = asyncio.create_task(asyncio.sleep(60))
+                task.cancel()
+                await task
+            done.set()
+
+        work = asyncio.create_task(client.handle(handler, lambda *each: failed.append(each)))
+        for _ in range(2):
+            await client.send(to=client.uid, text="x")
+        async with asyncio.timeout(10):
+            await done.wait()
+        assert [entry.seq for entry, _ in failed] == [1]
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+
+
+async def test_only_a_method_and_an_object_are_called(stack: Stack, name: str) -> None:
+    async with Client(stack.layout.connector_urls[0]) as client:
+        await client.register(name, PASSWORD)
+        for method, params in (("user.get", [1]), ("user.get", "x"), (5, {})):
+            with pytest.raises(TypeError):
+                await client.call(method, params)  # type: ignore[arg-type]

@@ -138,3 +138,11 @@ def test_numbers_go_on_over_what_makes_no_sense() -> None:
 @given(st.text(max_size=8) | st.sampled_from(["read", "typing", "presence", "user"]), JSON)
 def test_any_signal_is_some_signal(method: str, params: Any) -> None:
     assert parse(method, params) is not None
+
+
+@pytest.mark.parametrize(("page", "after"), [({"next": "a"}, "a"), ({"next": ""}, None)])
+def test_a_page_that_leads_nowhere_is_no_answer(page: dict[str, str], after: str | None) -> None:
+    assert shape.following({"next": "b"}, after) == "b"
+    assert shape.following({}, after) is None
+    with pytest.raises(BadAnswer):
+        shape.following(page, after)

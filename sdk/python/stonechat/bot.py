@@ -87,7 +87,7 @@ class Bot:
         process ends with 1."""
         try:
             asyncio.run(self._run())
-        except (StonechatError, StateInUse, UnusableState, OSError) as error:
+        except (StonechatError, StateInUse, UnusableState, OSError, ValueError) as error:
             sys.exit(f"{self._username}: {error}")
 
     async def serve(self) -> None:

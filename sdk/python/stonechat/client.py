@@ -200,6 +200,8 @@ class Client:
         connection breaks; a changing method is therefore given a `cid`. Raises `StonechatError`
         where it is refused, and `TimeoutError`, after which it is not repeated any more."""
         self._require_sign_in()
+        if not isinstance(method, str) or not isinstance(params or {}, dict):
+            raise TypeError("a method's name and an object of params are needed")
         return await self._calls.ask(method, params or {}, seconds)
 
     async def entries(self) -> AsyncGenerator[Entry, None]:
@@ -227,7 +229,7 @@ class Client:
         async with aclosing(self.entries()) as entries:
             async for entry in entries:
                 try:
-                    await handler(entry)
+                    await _shielded(handler(entry))
                 except Exception as error:
                     # Where the client ended meanwhile, this is no fault of the entry's.
                     if self._ended is not None:
@@ -368,3 +370,14 @@ class Client:
             raise self._ended
         if self._running is not None:
             raise RuntimeError("this client is signed in already")
+
+
+async def _shielded(work: Awaitable[object]) -> None:
+    """Awaits it. That something in it was cancelled is its own failure, unless we are."""
+    try:
+        await work
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise RuntimeError("what the handler waited for was cancelled") from error

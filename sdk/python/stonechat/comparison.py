@@ -51,7 +51,7 @@ class Comparison:
         if self._after is None:
             now = page.get("now")
             self.now = now if shape.is_number(now) else None
-        self._after = shape.following(page)
+        self._after = shape.following(page, self._after)
         self._pages += 1
         if self._after is not None:
             return False

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import cast
 from urllib.parse import urlsplit
 
-from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from stonechat import patience
 
@@ -37,7 +37,7 @@ class Connection(WSListener):
         self._transport.send(WSMsgType.TEXT, frame)
 
     def close(self) -> None:
-        self._transport.send_close()
+        self._transport.send_close(WSCloseCode.OK)
         self._transport.disconnect()
 
     def on_ws_connected(self, transport: WSTransport) -> None:
@@ -49,7 +49,7 @@ class Connection(WSListener):
             self._part(frame.get_payload_as_bytes(), whole=frame.fin)
         elif frame.msg_type == WSMsgType.CLOSE:
             self.close_code = int(cast(int, frame.get_close_code()))
-            transport.send_close(frame.get_close_code())
+            transport.send_close(frame.get_close_code() or WSCloseCode.OK)
             transport.disconnect()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:

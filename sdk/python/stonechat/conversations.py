@@ -63,7 +63,7 @@ class Conversations:
             page = await self._call("conversation.list", params)
             listed = shape.read_all(Conversation.parse, page, "conversations")
             found |= {each.conv: each for each in listed}
-            after = shape.following(page)
+            after = shape.following(page, after)
             if after is None:
                 return [*found.values()]
 

@@ -87,7 +87,7 @@ class Friends:
             for friend in shape.read_all(Friend.parse, page, "friends"):
                 found.pop(friend.uid, None)
                 found[friend.uid] = friend
-            after = shape.following(page)
+            after = shape.following(page, after)
             if after is None:
                 return list(found.values())
 

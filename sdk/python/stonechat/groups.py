@@ -256,7 +256,7 @@ class Groups:
         while True:
             page = await self._call(f"group.{what}", params)
             found += shape.read_all(parse, page, name)
-            after = shape.following(page)
+            after = shape.following(page, params.get("after"))
             if after is None or (limit is not None and len(found) >= limit):
                 return found[:limit]
             params = params | {"after": after}

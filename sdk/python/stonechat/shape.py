@@ -66,10 +66,15 @@ def text(value: Any, name: str) -> str:
     return found
 
 
-def following(page: Any) -> str | None:
-    """What to give as `after` for the next page, None where this is the last."""
+def following(page: Any, after: str | None) -> str | None:
+    """What to give as `after` for the next page, None where this is the last; `after` is what this
+    one was asked for with. Raises `BadAnswer` where that leads nowhere else."""
     found = page.get("next") if isinstance(page, dict) else None
-    return found if isinstance(found, str) else None
+    if not isinstance(found, str):
+        return None
+    if found in ("", after):
+        raise BadAnswer("the next page is this one")
+    return found
 
 
 def is_number(value: Any) -> TypeGuard[int]:
