@@ -296,7 +296,7 @@ class Inbox:
                 self._last, self._read = b"0-0", 0
             # Who was asked for since the loss was noticed may have missed what the old stream had.
             self._resync.begin()
-            self._registry.tell_all_again()
+            await self._registry.tell_all_again()
             await self._registry.flush()
         except BaseException:
             self.lost = True

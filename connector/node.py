@@ -69,7 +69,8 @@ class Node:
         follows = await self._pulse.beat()
         if not follows:
             logger.warning("heartbeat_lost", node=self._node)
-        if not (await self._origin.look() and follows):
+            self._inbox.lose()  # at once: the next beat follows upon this one
+        if not await self._origin.look():
             self._inbox.lose()
 
     async def leave(self) -> None:

@@ -42,8 +42,13 @@ class Registry:
         if self._subscriptions.dirty:
             self._wake.set()
 
-    def tell_all_again(self) -> None:
-        """Redis may have lost everything."""
+    async def tell_all_again(self) -> None:
+        """Redis may have lost everything, or know of channels that were left since. Raises
+        `RedisError` and `OSError`."""
+        known = await self._redis.smembers(keys.node_channels(self._node))
+        self._subscriptions.dirty.update(
+            name.decode() if isinstance(name, bytes) else name for name in known
+        )
         self._subscriptions.dirty.update(self._subscriptions)
         self._wake.set()
 

@@ -16,6 +16,7 @@ anew; sessions that are just being opened are their opener's.
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
+from typing import cast
 
 import structlog
 from redis.exceptions import RedisError
@@ -68,9 +69,7 @@ class Resync:
         """Asks for them again, and tells them `session.resync`."""
         self._waiting.update(dict.fromkeys(sessions))
         while self._waiting and len(self._tasks) < _SIDE_BY_SIDE:
-            task = asyncio.get_running_loop().create_task(self._run())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.add(asyncio.get_running_loop().create_task(self._run()))
             if len(self._waiting) <= self._batch:
                 break
 
@@ -92,6 +91,8 @@ class Resync:
                 await backoff.pause()
             else:
                 backoff.reset()
+        # At once, so that whoever asks in this very moment starts another.
+        self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _next(self) -> list[Session]:
         """Some of those that wait and are still there."""

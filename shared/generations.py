@@ -46,10 +46,11 @@ _REDIS = "redis"  # the record of its generations
 _PAUSES = (0.0, 0.02, 0.1)  # seconds, before work whose connection was lost is done again
 _ROUNDS = 10  # more than generations can pass during one piece of work, but by malice
 
-# Marks the generation ARGV[1], unless a later one is marked. Returns the mark.
+# Marks the generation ARGV[1] where the mark is ARGV[2] or none; another one stays, as somebody was
+# faster. Returns the mark.
 _MARK = Script("""
 local mark = redis.call('GET', KEYS[1])
-if mark and tonumber(string.match(mark, '^%d+')) >= tonumber(ARGV[1]) then return mark end
+if mark and mark ~= ARGV[2] then return mark end
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
 mark = ARGV[1] .. ':' .. run
 redis.call('SET', KEYS[1], mark)
@@ -80,6 +81,9 @@ class Generation(NamedTuple):
         if mark != self.mark:
             raise SupersededError
         return answers
+
+
+_NONE = Generation(0, b"")
 
 
 class Generations:
@@ -120,7 +124,7 @@ class Generations:
         with self._lock:
             mark: Any = self._redis.get(keys.GENERATION)
             if mark == stale.mark:
-                self._known = self._raised(stale.number, why)
+                self._known = self._raised(stale, why)
 
     def _look_again(self, seen: Generation | None) -> Generation:
         """The present generation, where the one that was `seen` is none any more."""
@@ -130,12 +134,14 @@ class Generations:
             mark: Any = self._redis.get(keys.GENERATION)
             found = None if mark is None else _parsed(mark)
             if found is None or (seen is not None and found.number < seen.number):
-                found = self._raised(0 if seen is None else seen.number, "Redis has no mark")
+                found = self._raised(found or seen, "Redis has no mark")
             self._known = found
             return found
 
-    def _raised(self, at_least: int, why: str) -> Generation:
-        """The next generation, above that number."""
+    def _raised(self, over: Generation | None, why: str) -> Generation:
+        """The next generation in place of the one that is `over`; where somebody else was faster,
+        theirs."""
+        at_least = max(each.number for each in (over, self._known, _NONE) if each is not None)
         place = {"_id": _REDIS}
         # A record that was restored from a backup must not give a number again.
         with suppress(DuplicateKeyError):  # others made it a moment ago
@@ -144,7 +150,8 @@ class Generations:
             place, {"$inc": {"generation": 1}}, return_document=ReturnDocument.AFTER
         )
         with self._redis.pipeline(transaction=False) as pipe:
-            _MARK.add(pipe, keys.GENERATION, raised["generation"])
+            stale = b"" if over is None else over.mark
+            _MARK.add(pipe, keys.GENERATION, raised["generation"], stale)
             marked = _parsed(execute(pipe)[0])
         logger.warning("generation_raised", generation=marked.number, why=why)
         return marked
