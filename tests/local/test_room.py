@@ -133,6 +133,7 @@ async def stored(small: Small) -> bool:
     return True
 
 
+@pytest.mark.skipif("FULL_DISK" not in os.environ, reason="long: run with FULL_DISK=1")
 @pytest.mark.parametrize("store", ["python"], indirect=True)  # the other writes once a minute
 async def test_it_comes_back_when_somebody_else_took_all_at_once(small: Small, name: str) -> None:
     """Nobody could tell the stores before."""
