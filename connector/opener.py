@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import orjson
 import structlog
@@ -130,9 +130,7 @@ class Opener:
     def _put(self, asked: _Asked) -> None:
         self._waiting.append(asked)
         if len(self._tasks) < _SIDE_BY_SIDE:
-            task = asyncio.get_running_loop().create_task(self._run())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.add(asyncio.get_running_loop().create_task(self._run()))
 
     async def _run(self) -> None:
         while self._waiting:
@@ -146,6 +144,8 @@ class Opener:
                 except Exception:  # one client's trouble
                     logger.exception("answer_broke", request=asked.request_id)
             self._registry.changed()
+        # At once, so that whoever asks in this very moment starts another.
+        self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _decide(self, batch: list[_Asked]) -> None:
         """Finds who may not, and gives the others their channels."""
